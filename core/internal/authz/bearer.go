@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package authz
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dify-sso/dify-sso/core/internal/limits"
+	"github.com/dify-sso/dify-sso/core/internal/token"
+	"github.com/dify-sso/dify-sso/pkg/audit"
+	"github.com/dify-sso/dify-sso/pkg/fault"
+	"github.com/dify-sso/dify-sso/pkg/ratelimit"
+	"github.com/dify-sso/dify-sso/pkg/secret"
+)
+
+// Rule is what a bearer route asks of its caller.
+type Rule struct {
+	// Subjects lists the kinds of person the route serves.
+	Subjects []token.SubjectType
+	// Scope is needed beyond a valid token; empty asks for none.
+	Scope token.Scope
+	// Extra is a limit by subject, empty for none.
+	Extra limits.Name
+}
+
+// Presented is what a request brings.
+type Presented struct {
+	// Authorization holds every header line of that name.
+	Authorization []string
+	// Address is the rate-limit scope of the client's address, IP the address itself.
+	Address string
+	IP      string
+}
+
+// Caller is whom a bearer route serves.
+type Caller struct {
+	token.Identity
+	// Limits are the results of the limits that were asked, for the RateLimit headers.
+	Limits []ratelimit.Result
+}
+
+// Refusals of their own.
+var (
+	// ErrUnauthorized: no bearer was presented.
+	ErrUnauthorized = fault.New(fault.Unauthenticated, "unauthorized", "Send an access token in the Authorization header.")
+	// ErrAmbiguous: two credentials in one request (RFC 6750 section 2).
+	ErrAmbiguous = fault.New(fault.Invalid, "bad_request", "Send exactly one Authorization header.")
+	// ErrWrongSurface: the route does not serve this kind of person.
+	ErrWrongSurface = fault.New(fault.Forbidden, "wrong_surface", "This kind of token is not served here.")
+	// ErrInsufficientScope: the token's kind lacks the scope (RFC 6750 section 3.1).
+	ErrInsufficientScope = fault.New(fault.Forbidden, "insufficient_scope", "The token does not carry the scope that this needs.")
+)
+
+// Tokens resolves and marks tokens; package token's Service is one.
+type Tokens interface {
+	// Resolve is documented at token.Service.
+	Resolve(ctx context.Context, kind token.Kind, digest secret.Digest) (token.Identity, error)
+	// Used is documented at token.Service.
+	Used(id, ip string)
+}
+
+// Deps is what a BearerAuthenticator needs; all fields are required.
+type Deps struct {
+	Kinds    *token.KindRegistry
+	Tokens   Tokens
+	Limits   *limits.Table
+	Recorder *audit.Recorder
+	Now      func() time.Time
+}
+
+// BearerAuthenticator runs the steps of the authorization pipeline
+// (docs/specs/v1.0/server/middleware.md, Authorization). It is safe for concurrent
+// use.
+type BearerAuthenticator struct {
+	Deps
+	rejected *rejections
+}
+
+// New checks the dependencies.
+func New(d Deps) (*BearerAuthenticator, error) {
+	if d.Kinds == nil || d.Tokens == nil || d.Limits == nil || d.Recorder == nil || d.Now == nil {
+		return nil, errors.New("authz: kinds, tokens, limits, recorder and clock are required")
+	}
+	return &BearerAuthenticator{Deps: d, rejected: newRejections()}, nil
+}
+
+// Authenticate runs header, shape, the token's limit, resolution, subject, scope and
+// the route's extra limit, in this order; the first failure is the answer. The
+// limits of a refused caller are in Caller too.
+func (b *BearerAuthenticator) Authenticate(ctx context.Context, rule Rule, p Presented) (Caller, error) {
+	presented, err := bearer(p.Authorization)
+	if err != nil {
+		return Caller{}, err
+	}
+	kind, digest, err := b.Kinds.Parse(presented)
+	if err != nil {
+		return b.refuse(ctx, p, err, token.CauseMalformed)
+	}
+	var c Caller
+	result, err := b.Limits.Take(ctx, limits.BearerToken, digest.Hex())
+	c.add(result)
+	if err != nil {
+		return c, err
+	}
+	c.Identity, err = b.Tokens.Resolve(ctx, kind, digest)
+	if errors.Is(err, token.ErrInvalid) {
+		cause, _ := errors.AsType[token.Cause](err)
+		return b.refuse(ctx, p, err, cause)
+	}
+	if err != nil {
+		return c, err
+	}
+	if !slices.Contains(rule.Subjects, kind.SubjectType) {
+		return c, ErrWrongSurface
+	}
+	if rule.Scope != "" && !kind.Has(rule.Scope) {
+		return c, ErrInsufficientScope
+	}
+	if rule.Extra != "" {
+		result, err := b.Limits.Take(ctx, rule.Extra, c.Session.Subject.Key())
+		c.add(result)
+		if err != nil {
+			return c, err
+		}
+	}
+	b.Tokens.Used(c.Session.ID, p.IP)
+	return c, nil
+}
+
+func (c *Caller) add(r ratelimit.Result) {
+	if r.Limit > 0 {
+		c.Limits = append(c.Limits, r)
+	}
+}
+
+// bearer takes the token out of exactly one Authorization header. Another scheme is
+// no bearer, and so is none.
+func bearer(headers []string) (string, error) {
+	switch len(headers) {
+	case 0:
+		return "", ErrUnauthorized
+	case 1:
+	default:
+		return "", ErrAmbiguous
+	}
+	scheme, value, ok := strings.Cut(headers[0], " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") || value == "" {
+		return "", ErrUnauthorized
+	}
+	return value, nil
+}
+
+// refuse counts a bad bearer against its address. While that budget is used up bad
+// tokens of the address draw 429.
+func (b *BearerAuthenticator) refuse(ctx context.Context, p Presented, refusal error, cause token.Cause) (Caller, error) {
+	now := b.Now()
+	if n, due := b.rejected.count(p.Address, cause, now); due {
+		b.Recorder.Later(audit.New(ctx, now, audit.Anonymous, bearerRejected{Cause: string(cause), Count: n}))
+	}
+	var c Caller
+	result, err := b.Limits.Take(ctx, limits.BearerFailedAddr, p.Address)
+	if err != nil {
+		c.add(result)
+		return c, err
+	}
+	return c, refusal
+}

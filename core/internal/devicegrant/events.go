@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package devicegrant
+
+// flowStarted is oauth.device_flow_started.
+type flowStarted struct {
+	ClientID string `json:"client_id"`
+	Label    string `json:"device_label"`
+}
+
+// EventName implements audit.Details.
+func (flowStarted) EventName() string { return "oauth.device_flow_started" }
+
+// decided holds the facts that approval and denial share.
+type decided struct {
+	SubjectType string `json:"subject_type"`
+	Email       string `json:"subject_email"`
+	AccountID   string `json:"account_id"`
+	WorkspaceID string `json:"workspace_id,omitempty"`
+	ClientID    string `json:"client_id"`
+	Label       string `json:"device_label"`
+	StartedIP   string `json:"started_ip"`
+}
+
+// flowApproved is oauth.device_flow_approved.
+type flowApproved struct{ decided }
+
+// EventName implements audit.Details.
+func (flowApproved) EventName() string { return "oauth.device_flow_approved" }
+
+// flowDenied is oauth.device_flow_denied.
+type flowDenied struct{ decided }
+
+// EventName implements audit.Details.
+func (flowDenied) EventName() string { return "oauth.device_flow_denied" }
+
+// flowRejected is oauth.device_flow_rejected: an approved grant that may not be
+// redeemed any more.
+type flowRejected struct {
+	Reason   string `json:"reason"`
+	Subject  string `json:"subject"`
+	ClientID string `json:"client_id"`
+	Label    string `json:"device_label"`
+}
+
+// EventName implements audit.Details.
+func (flowRejected) EventName() string { return "oauth.device_flow_rejected" }
+
+// delivered is oauth.token_delivered.
+type delivered struct {
+	TokenID string `json:"token_id"`
+	IP      string `json:"ip"`
+}
+
+// EventName implements audit.Details.
+func (delivered) EventName() string { return "oauth.token_delivered" }
+
+// crossIPPoll is oauth.device_code_cross_ip_poll.
+type crossIPPoll struct {
+	TokenID    string `json:"token_id"`
+	Subject    string `json:"subject"`
+	CreationIP string `json:"creation_ip"`
+	PollIP     string `json:"poll_ip"`
+}
+
+// EventName implements audit.Details.
+func (crossIPPoll) EventName() string { return "oauth.device_code_cross_ip_poll" }

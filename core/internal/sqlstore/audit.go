@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sqlstore
+
+import (
+	"context"
+
+	"github.com/dify-sso/dify-sso/pkg/audit"
+	"github.com/dify-sso/dify-sso/pkg/sqldb"
+)
+
+// Audit appends events. No statement of this package updates or deletes one.
+type Audit struct{ DB sqldb.DB }
+
+var _ audit.Sink = Audit{}
+
+// Append implements audit.Sink.
+func (s Audit) Append(ctx context.Context, events ...audit.Event) error {
+	return s.DB.InTx(ctx, func(ctx context.Context, tx sqldb.Querier) error { return appendEvents(ctx, tx, events) })
+}
+
+func appendEvents(ctx context.Context, q sqldb.Querier, events []audit.Event) error {
+	for _, e := range events {
+		_, err := q.Exec(ctx, `INSERT INTO audit_events
+			(id, at, event, actor_type, actor_id, subject_key, workspace_id, token_id, request_id, ip, user_agent, fields)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+			e.ID, e.At, e.Name, e.Actor.Type, null(e.Actor.ID), null(e.SubjectKey), null(e.WorkspaceID), null(e.TokenID),
+			e.Request.ID, null(e.Request.IP), null(e.Request.UserAgent), string(e.Fields))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

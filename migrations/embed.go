@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package migrations
+
+import "embed"
+
+// Core holds the schema of the core service: core/postgres and core/sqlite,
+// with the same numbers in both folders.
+//
+//go:embed core/postgres/*.sql core/sqlite/*.sql
+var Core embed.FS

@@ -1,0 +1,3 @@
+module github.com/dify-sso/dify-sso/migrations
+
+go 1.26.6

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package canon
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"golang.org/x/text/unicode/norm"
+)
+
+// UserCodeAlphabet holds the 30 symbols of a user code: no 0, 1, 2, I, O or Z,
+// which people confuse (RFC 8628 section 6.1).
+const UserCodeAlphabet = "ABCDEFGHJKLMNPQRSTUVWXY3456789"
+
+// UserCodeSymbols is the number of symbols in a user code, the hyphen not counted.
+const UserCodeSymbols = 8
+
+const (
+	minEmail = 3
+	maxEmail = 254
+)
+
+// Email gives the canonical e-mail address: trimmed, NFC, lower-cased, exactly one
+// @ with something on both sides, 3 to 254 bytes, no control or space characters.
+func Email(s string) (string, bool) {
+	if !utf8.ValidString(s) {
+		return "", false
+	}
+	s = norm.NFC.String(strings.ToLower(norm.NFC.String(strings.TrimSpace(s))))
+	if len(s) < minEmail || len(s) > maxEmail || strings.Count(s, "@") != 1 {
+		return "", false
+	}
+	if strings.HasPrefix(s, "@") || strings.HasSuffix(s, "@") {
+		return "", false
+	}
+	for _, r := range s {
+		if unicode.IsSpace(r) || unicode.IsControl(r) || invisible(r) {
+			return "", false
+		}
+	}
+	return s, true
+}
+
+// UserCode gives the form XXXX-XXXX: trimmed, without spaces and hyphens, ASCII
+// upper-case. Full-width and look-alike characters are not mapped: a code that
+// needs guessing is not looked up.
+func UserCode(s string) (string, bool) {
+	var b [UserCodeSymbols + 1]byte
+	n := 0
+	for _, r := range strings.TrimSpace(s) {
+		if r == ' ' || r == '-' {
+			continue
+		}
+		if r >= 'a' && r <= 'z' {
+			r -= 'a' - 'A'
+		}
+		if r > unicode.MaxASCII || !strings.ContainsRune(UserCodeAlphabet, r) || n == len(b) {
+			return "", false
+		}
+		if n == UserCodeSymbols/2 {
+			b[n] = '-'
+			n++
+		}
+		b[n] = byte(r)
+		n++
+	}
+	if n != len(b) {
+		return "", false
+	}
+	return string(b[:]), true
+}
+
+// Text gives a person's or device's name as it is stored: trimmed, NFC, valid
+// UTF-8, 1 to max characters, without control, bidirectional or line-separator
+// characters, which let a label dress up as something else.
+func Text(s string, max int) (string, bool) {
+	if !utf8.ValidString(s) {
+		return "", false
+	}
+	s = norm.NFC.String(strings.TrimSpace(s))
+	if n := utf8.RuneCountInString(s); n == 0 || n > max {
+		return "", false
+	}
+	for _, r := range s {
+		if unicode.IsControl(r) || invisible(r) {
+			return "", false
+		}
+	}
+	return s, true
+}
+
+// invisible reports the characters that change how their neighbours are read:
+// bidirectional controls, line and paragraph separators, the byte order mark.
+func invisible(r rune) bool {
+	switch {
+	case r == 0x061C, r == 0x200E, r == 0x200F, r == 0xFEFF:
+		return true
+	case r >= 0x2028 && r <= 0x202E, r >= 0x2066 && r <= 0x2069:
+		return true
+	}
+	return false
+}
+
+// NewID draws a UUID of version 7, whose order is that of its creation.
+func NewID() string {
+	return uuid.Must(uuid.NewV7()).String()
+}
+
+// IsID reports whether s is a UUID in dashed lower case. What is none never
+// reaches a store.
+func IsID(s string) bool {
+	if len(s) != 36 {
+		return false
+	}
+	id, err := uuid.Parse(s)
+	return err == nil && id.String() == s
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package seal
+
+import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// KeySize is the length of a sealing key in bytes.
+const KeySize = 32
+
+// ErrOpen is returned for a sealed value that no key opens at this place. It says
+// nothing of why.
+var ErrOpen = errors.New("seal: value does not open")
+
+var keyID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,32}$`)
+
+// Keys seals with its first key and opens with any.
+type Keys struct {
+	ids  []string
+	aead map[string]cipher.AEAD
+}
+
+// Parse reads a key file: one "id:base64(32 bytes)" per line, blank lines and lines
+// that begin with # skipped. Errors name the line, never its content.
+func Parse(file []byte) (*Keys, error) {
+	k := &Keys{aead: map[string]cipher.AEAD{}}
+	for n, line := range bytes.Split(file, []byte("\n")) {
+		text := strings.TrimSpace(string(line))
+		if text == "" || strings.HasPrefix(text, "#") {
+			continue
+		}
+		id, encoded, ok := strings.Cut(text, ":")
+		if !ok || !keyID.MatchString(id) {
+			return nil, fmt.Errorf("seal: line %d is not id:base64", n+1)
+		}
+		raw, err := base64.StdEncoding.DecodeString(encoded)
+		if err != nil || len(raw) != KeySize {
+			return nil, fmt.Errorf("seal: line %d does not hold %d bytes of base64", n+1, KeySize)
+		}
+		if _, dup := k.aead[id]; dup {
+			return nil, fmt.Errorf("seal: line %d repeats a key id", n+1)
+		}
+		block, err := aes.NewCipher(raw)
+		if err != nil {
+			return nil, fmt.Errorf("seal: line %d: %w", n+1, err)
+		}
+		gcm, err := cipher.NewGCMWithRandomNonce(block)
+		if err != nil {
+			return nil, fmt.Errorf("seal: line %d: %w", n+1, err)
+		}
+		k.ids = append(k.ids, id)
+		k.aead[id] = gcm
+	}
+	if len(k.ids) == 0 {
+		return nil, errors.New("seal: no key in the file")
+	}
+	return k, nil
+}
+
+// NewKeyFile draws a key and gives the content of a key file that holds it alone.
+func NewKeyFile(id string) []byte {
+	var key [KeySize]byte
+	_, _ = rand.Read(key[:])
+	return []byte(id + ":" + base64.StdEncoding.EncodeToString(key[:]) + "\n")
+}
+
+// Seal encrypts plaintext for place, as "key id:base64".
+func (k *Keys) Seal(plaintext []byte, place string) string {
+	id := k.ids[0]
+	return id + ":" + base64.RawStdEncoding.EncodeToString(k.aead[id].Seal(nil, nil, plaintext, []byte(place)))
+}
+
+// Open decrypts what Seal made for the same place, or returns ErrOpen.
+func (k *Keys) Open(sealed, place string) ([]byte, error) {
+	id, encoded, ok := strings.Cut(sealed, ":")
+	if !ok {
+		return nil, ErrOpen
+	}
+	gcm, ok := k.aead[id]
+	if !ok {
+		return nil, ErrOpen
+	}
+	raw, err := base64.RawStdEncoding.DecodeString(encoded)
+	if err != nil {
+		return nil, ErrOpen
+	}
+	plaintext, err := gcm.Open(nil, nil, raw, []byte(place))
+	if err != nil {
+		return nil, ErrOpen
+	}
+	return plaintext, nil
+}

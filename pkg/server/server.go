@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"regexp"
+	"runtime/debug"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/google/uuid"
+
+	"github.com/dify-sso/dify-sso/pkg/audit"
+	"github.com/dify-sso/dify-sso/pkg/clientip"
+	"github.com/dify-sso/dify-sso/pkg/fault"
+)
+
+// Config is what a listener needs. Log, Now and Addresses are required.
+type Config struct {
+	Log       *slog.Logger
+	Now       func() time.Time
+	Addresses *clientip.Resolver
+	// HSTS adds Strict-Transport-Security: the public address is https.
+	HSTS bool
+	// Page writes a failure as HTML; nil means that this listener has no pages.
+	Page func(c *fiber.Ctx, f *fault.Error) error
+	// IsPage says whether a request that no route takes came from a browser's address
+	// bar.
+	IsPage func(c *fiber.Ctx) bool
+	// Observe counts a finished request; nil counts nothing.
+	Observe func(route string, status int, took time.Duration)
+
+	ReadTimeout    time.Duration
+	IdleTimeout    time.Duration
+	RequestTimeout time.Duration // deadline of a request's context
+	MaxHeaderBytes int
+	MaxConnections int
+}
+
+// Route is what the writer of answers needs to know of a route.
+type Route struct {
+	// Pattern stands in logs and metrics instead of the address, which may hold a code.
+	Pattern string
+	Shape   Shape
+	// Pragma adds no-cache to the no-store that every answer carries.
+	Pragma bool
+	// Challenge gives the WWW-Authenticate of a failure; nil or empty means none.
+	Challenge func(f *fault.Error) string
+}
+
+type localKey int
+
+const (
+	routeKey localKey = iota
+	requestKey
+)
+
+// request is what the first middleware notes of a request.
+type request struct {
+	id   string
+	peer netip.Addr
+	ip   netip.Addr
+}
+
+// unmatched stands for requests that no route took.
+const unmatched = "unmatched"
+
+var requestID = regexp.MustCompile(`^[A-Za-z0-9._-]{8,64}$`)
+
+// New gives a fiber app whose defaults are overridden where they are risky: strings
+// that outlive a request are copies, paths are taken as sent, forwarded headers of
+// strangers mean nothing, bodies are streamed and bounded by the reader.
+func New(cfg Config) (*fiber.App, error) {
+	if cfg.Log == nil || cfg.Now == nil || cfg.Addresses == nil {
+		return nil, errors.New("server: log, clock and address resolver are required")
+	}
+	b := &base{cfg: cfg}
+	app := fiber.New(fiber.Config{
+		Immutable: true, CaseSensitive: true, StrictRouting: true, UnescapePath: false,
+		DisableStartupMessage: true, DisableHeaderNormalizing: false, DisablePreParseMultipartForm: true,
+		EnableTrustedProxyCheck: true, GETOnly: false, StreamRequestBody: true,
+		ReadTimeout: cfg.ReadTimeout, IdleTimeout: cfg.IdleTimeout, ReadBufferSize: cfg.MaxHeaderBytes, Concurrency: cfg.MaxConnections,
+		ErrorHandler: func(c *fiber.Ctx, err error) error { return b.outside(c, err) },
+	})
+	app.Use(b.handle)
+	return app, nil
+}
+
+type base struct{ cfg Config }
+
+// handle wraps every request: identity, deadline, headers, one writer of failures,
+// one line in the log.
+func (b *base) handle(c *fiber.Ctx) error {
+	start := b.cfg.Now()
+	b.begin(c)
+	timeout := b.cfg.RequestTimeout
+	if timeout <= 0 {
+		timeout = 30 * time.Second
+	}
+	ctx, cancel := context.WithTimeout(audit.WithRequest(context.Background(), audit.Request{
+		ID: RequestID(c), IP: ClientIP(c).String(), UserAgent: c.Get(fiber.HeaderUserAgent),
+	}), timeout)
+	defer cancel()
+	c.SetUserContext(ctx)
+
+	err := guarded(c)
+	var f *fault.Error
+	if err != nil {
+		f = classify(err)
+		b.write(c, f)
+	}
+	b.end(c, f, start)
+	return nil
+}
+
+// guarded runs the rest of the chain; a panic becomes a failure with its stack for
+// the log.
+func guarded(c *fiber.Ctx) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fault.ErrInternal.Because(fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
+		}
+	}()
+	return c.Next()
+}
+
+func (b *base) begin(c *fiber.Ctx) {
+	peer, _ := netip.ParseAddr(c.Context().RemoteIP().String())
+	var forwarded []string
+	for _, line := range c.Request().Header.PeekAll(fiber.HeaderXForwardedFor) {
+		forwarded = append(forwarded, string(line))
+	}
+	r := &request{id: uuid.NewString(), peer: peer, ip: b.cfg.Addresses.Client(peer, forwarded)}
+	if given := c.Get(fiber.HeaderXRequestID); given != "" && b.cfg.Addresses.Trusted(peer) && requestID.MatchString(given) {
+		r.id = given
+	}
+	c.Locals(requestKey, r)
+	b.headers(c, r.id)
+}
+
+// headers sets what every answer carries, whatever becomes of the request.
+func (b *base) headers(c *fiber.Ctx, id string) {
+	c.Set(fiber.HeaderXRequestID, id)
+	c.Set(fiber.HeaderXFrameOptions, "DENY")
+	c.Set(fiber.HeaderXContentTypeOptions, "nosniff")
+	c.Set(fiber.HeaderContentSecurityPolicy, "frame-ancestors 'none'")
+	c.Set(fiber.HeaderCacheControl, "no-store")
+	if b.cfg.HSTS {
+		c.Set(fiber.HeaderStrictTransportSecurity, "max-age=31536000")
+	}
+}
+
+// write is the only writer of failures.
+func (b *base) write(c *fiber.Ctx, f *fault.Error) {
+	route := routeOf(c)
+	// What a handler had begun to answer is dropped: a failure never carries a
+	// cookie or a body of the success it did not become.
+	c.Response().ResetBody()
+	c.Response().Header.Del(fiber.HeaderLocation)
+	setRetryAfter(c, f)
+	if f.Kind() == fault.Unauthenticated || f.Kind() == fault.Forbidden {
+		c.Set(fiber.HeaderPragma, "no-cache")
+	}
+	if route.Challenge != nil {
+		if challenge := route.Challenge(f); challenge != "" {
+			c.Set(fiber.HeaderWWWAuthenticate, challenge)
+		}
+	}
+	if f.Kind() == fault.TooLarge || f.Kind() == fault.UnsupportedMedia {
+		c.Context().SetConnectionClose() // the rest of the body is not read
+	}
+	page := route.Shape == Page || route.Pattern == unmatched && b.cfg.IsPage != nil && b.cfg.IsPage(c)
+	if page && b.cfg.Page != nil {
+		c.Status(Status(f.Kind()))
+		if b.cfg.Page(c, f) == nil {
+			return
+		}
+		c.Response().ResetBody()
+	}
+	_ = writeFailure(c, f, route.Shape)
+}
+
+// outside answers what never reached handle: requests that fasthttp could not read.
+func (b *base) outside(c *fiber.Ctx, err error) error {
+	f := classify(err)
+	b.headers(c, uuid.NewString())
+	c.Context().SetConnectionClose()
+	return writeFailure(c, f, Canonical)
+}
+
+func (b *base) end(c *fiber.Ctx, f *fault.Error, start time.Time) {
+	route, status, took := routeOf(c), c.Response().StatusCode(), b.cfg.Now().Sub(start)
+	if b.cfg.Observe != nil {
+		b.cfg.Observe(route.Pattern, status, took)
+	}
+	level := slog.LevelInfo
+	attrs := []slog.Attr{
+		slog.String("method", c.Method()), slog.String("route", route.Pattern), slog.Int("status", status),
+		slog.Float64("ms", float64(took.Microseconds())/1000), slog.String("request_id", RequestID(c)), slog.String("ip", ClientIP(c).String()),
+	}
+	if f != nil {
+		attrs = append(attrs, slog.String("code", f.Code()))
+		if status >= fiber.StatusInternalServerError {
+			level = slog.LevelError
+			attrs = append(attrs, slog.String("error", f.Error()))
+		}
+	}
+	b.cfg.Log.LogAttrs(context.Background(), level, "request", attrs...)
+}
+
+// Enter names the route that a request has reached; it is the first handler of every
+// row.
+func Enter(r Route) fiber.Handler {
+	return func(c *fiber.Ctx) error {
+		c.Locals(routeKey, &r)
+		if r.Pragma {
+			c.Set(fiber.HeaderPragma, "no-cache")
+		}
+		return c.Next()
+	}
+}
+
+var noRoute = &Route{Pattern: unmatched}
+
+func routeOf(c *fiber.Ctx) *Route {
+	if r, ok := c.Locals(routeKey).(*Route); ok {
+		return r
+	}
+	return noRoute
+}
+
+// RequestID is the id under which a request is logged.
+func RequestID(c *fiber.Ctx) string {
+	if r, ok := c.Locals(requestKey).(*request); ok {
+		return r.id
+	}
+	return ""
+}
+
+// ClientIP is the client's address as far as trusted proxies vouch for it.
+func ClientIP(c *fiber.Ctx) netip.Addr {
+	if r, ok := c.Locals(requestKey).(*request); ok {
+		return r.ip
+	}
+	return netip.Addr{}
+}
+
+// ClientScope is the client's address as rate limits count it.
+func ClientScope(c *fiber.Ctx) string { return clientip.Scope(ClientIP(c)) }

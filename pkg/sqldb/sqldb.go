@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sqldb
+
+import (
+	"context"
+	"errors"
+)
+
+// Querier runs statements, either each for itself or inside a transaction.
+// Placeholders are $1, $2 …; times go in and come out as time.Time in UTC at
+// microseconds, digests as raw bytes.
+type Querier interface {
+	// Exec runs a statement and gives the number of rows it changed.
+	Exec(ctx context.Context, query string, args ...any) (int64, error)
+	// Query runs a statement that gives rows; the caller closes them.
+	Query(ctx context.Context, query string, args ...any) (Rows, error)
+	// QueryRow runs a statement that gives at most one row; Scan returns ErrNoRows
+	// when there is none.
+	QueryRow(ctx context.Context, query string, args ...any) Row
+}
+
+// Rows is the result of a query.
+type Rows interface {
+	Row
+	Next() bool
+	Err() error
+	Close() error
+}
+
+// Row is one row to scan. *time.Time, **time.Time (nullable) and the targets of
+// database/sql are understood.
+type Row interface {
+	Scan(dest ...any) error
+}
+
+// DB is an open database.
+type DB interface {
+	Querier
+	// InTx runs fn in a transaction and commits when it returns nil. A commit that
+	// failed is reported as ErrCommit: whether it took effect is unknown.
+	InTx(ctx context.Context, fn func(ctx context.Context, tx Querier) error) error
+	// Dialect names the engine.
+	Dialect() Dialect
+	// Ping asks the engine for an answer.
+	Ping(ctx context.Context) error
+	// Close ends all connections.
+	Close() error
+}
+
+// Dialect names an engine, as the folder of its migrations does.
+type Dialect string
+
+// SQLite is the embedded engine.
+const SQLite Dialect = "sqlite"
+
+var (
+	// ErrNoRows is returned by Row.Scan when the query gave none.
+	ErrNoRows = errors.New("sqldb: no rows")
+	// ErrCommit is wrapped around a failure of COMMIT itself.
+	ErrCommit = errors.New("sqldb: commit failed, its outcome is unknown")
+	// ErrUnique is wrapped around a violated unique constraint or index.
+	ErrUnique = errors.New("sqldb: unique constraint violated")
+)

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package telemetry
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// Metrics is one service's own registry.
+type Metrics struct {
+	Registry *prometheus.Registry
+	requests *prometheus.HistogramVec
+	refused  *prometheus.CounterVec
+}
+
+// NewMetrics registers the process and HTTP metrics under a service's name.
+func NewMetrics(service, version string) *Metrics {
+	m := &Metrics{
+		Registry: prometheus.NewRegistry(),
+		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "dify_sso_http_request_duration_seconds", Help: "Time to answer, by route pattern and status class.",
+			ConstLabels: prometheus.Labels{"service": service},
+			Buckets:     []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1, 5},
+		}, []string{"route", "class"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dify_sso_rate_limited_total", Help: "Calls refused by a rate limit, by policy.",
+			ConstLabels: prometheus.Labels{"service": service},
+		}, []string{"policy"}),
+	}
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "dify_sso_build_info", Help: "Always 1; the version is a label.", ConstLabels: prometheus.Labels{"service": service, "version": version},
+	})
+	build.Set(1)
+	m.Registry.MustRegister(m.requests, m.refused, build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// Observe counts a finished request. Routes are patterns of the route table, so their
+// number is bounded.
+func (m *Metrics) Observe(route string, status int, took time.Duration) {
+	m.requests.WithLabelValues(route, strconv.Itoa(status/100)+"xx").Observe(took.Seconds())
+}
+
+// Refused counts a refusal by a limit.
+func (m *Metrics) Refused(policy string) { m.refused.WithLabelValues(policy).Inc() }
+
+// Gauge registers a value that is read when metrics are.
+func (m *Metrics) Gauge(name, help string, read func() float64) {
+	m.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read))
+}

@@ -3,6 +3,7 @@
 package ratelimit
 
 import (
+	"container/heap"
 	"context"
 	"sync"
 	"time"
@@ -13,24 +14,34 @@ type Memory struct {
 	max int
 
 	mu   sync.Mutex
-	keys map[string]*counter
+	keys map[key]*counter
+	ends ends // the same counters, the soonest to be over first
 }
 
+// key is a struct where a text would do, so that asking allocates nothing.
+type key struct{ policy, scope string }
+
+// counter is one scope of one policy. Times are microseconds of the Unix epoch.
 type counter struct {
-	tat    time.Time // theoretical arrival time: when the budget is whole again
-	locked time.Time // shut until then
+	key    key
+	tat    int64 // theoretical arrival time: when the budget is whole again
+	locked int64 // shut until then
+	index  int   // place in the heap
 }
 
-// over reports whether forgetting the counter changes nothing.
-func (c *counter) over(now time.Time) bool { return !c.tat.After(now) && !c.locked.After(now) }
+// end is when forgetting the counter changes nothing.
+func (c *counter) end() int64 { return max(c.tat, c.locked) }
 
-// NewMemory holds at most maxKeys counters. When it is full those that are over go
-// first, and then any: a flood of scopes costs bounded memory.
-func NewMemory(maxKeys int) *Memory { return &Memory{max: maxKeys, keys: map[string]*counter{}} }
+// NewMemory holds at most maxKeys counters, at least one. Where a new scope finds no
+// room, the counter that is soonest over makes it: a flood of scopes costs bounded
+// memory, and budgets of failures and locks, which last longest, outlive it longest.
+func NewMemory(maxKeys int) *Memory {
+	return &Memory{max: max(1, maxKeys), keys: map[key]*counter{}}
+}
 
 var _ Store = (*Memory)(nil)
 
-// Take implements Store.
+// Take implements Store. It returns the context's error and no other.
 func (m *Memory) Take(ctx context.Context, p Policy, scope string, now time.Time) (Result, error) {
 	if err := ctx.Err(); err != nil {
 		return Result{}, err
@@ -40,31 +51,23 @@ func (m *Memory) Take(ctx context.Context, p Policy, scope string, now time.Time
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	key := Key(p.Name, scope)
-	c, known := m.keys[key]
-	if !known {
-		c = &counter{}
+	at := now.UnixMicro()
+	c := m.find(p, scope, at)
+	if c == nil {
+		c = &counter{key: key{p.Name, scope}}
 	}
-	if c.locked.After(now) {
-		return Result{Limit: p.Limit, Reset: c.locked.Sub(now), RetryAfter: c.locked.Sub(now), Locked: true}, nil
-	}
-	tat := later(c.tat, now).Add(p.emission())
-	if wait := tat.Sub(now) - p.Window; wait > 0 {
-		r := c.result(p, now)
-		r.RetryAfter = wait
+	emission, span := p.emission(), p.span()
+	if next := max(c.tat, at) + emission; c.locked <= at && next-at <= span {
+		c.tat = next
+		m.keep(c)
+		r := c.result(p, at)
+		r.Allowed = true
 		return r, nil
 	}
-	c.tat = tat
-	if !known {
-		m.makeRoom(now)
-		m.keys[key] = c
-	}
-	r := c.result(p, now)
-	r.Allowed = true
-	return r, nil
+	return c.result(p, at), nil
 }
 
-// Settle implements Store.
+// Settle implements Store. It returns the context's error and no other.
 func (m *Memory) Settle(ctx context.Context, p Policy, scope string, failed bool, now time.Time) (Result, error) {
 	if err := ctx.Err(); err != nil {
 		return Result{}, err
@@ -74,71 +77,108 @@ func (m *Memory) Settle(ctx context.Context, p Policy, scope string, failed bool
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	key := Key(p.Name, scope)
-	c, known := m.keys[key]
-	if !known {
+	at := now.UnixMicro()
+	c := m.find(p, scope, at)
+	if c == nil { // over since the permit was taken
 		return Result{Allowed: true, Limit: p.Limit, Remaining: p.Limit}, nil
 	}
 	if !failed {
-		if c.tat = c.tat.Add(-p.emission()); c.over(now) {
-			delete(m.keys, key)
-		}
-		r := c.result(p, now)
-		r.Allowed = true
-		return r, nil
+		c.tat -= p.emission()
+	} else if p.Lock > 0 && c.result(p, at).Remaining == 0 {
+		c.locked = at + p.Lock.Microseconds()
 	}
-	r := c.result(p, now)
-	if p.Lock > 0 && r.Remaining == 0 {
-		c.locked = now.Add(p.Lock)
-		r.Locked, r.RetryAfter, r.Reset = true, p.Lock, p.Lock
-	}
-	r.Allowed = !r.Locked
+	m.keep(c)
+	r := c.result(p, at)
+	r.Allowed = r.RetryAfter == 0
 	return r, nil
 }
 
-// result describes the counter without changing it.
-func (c *counter) result(p Policy, now time.Time) Result {
-	used := max(0, c.tat.Sub(now))
-	left := (p.Window - used) / p.emission()
-	return Result{Limit: p.Limit, Remaining: max(0, int(left)), Reset: used}
+// find gives a counter that matters still, or nil.
+func (m *Memory) find(p Policy, scope string, at int64) *counter {
+	c, ok := m.keys[key{p.Name, scope}]
+	if !ok {
+		return nil
+	}
+	// Nothing is spent further ahead than this, unless the clock stepped back: then
+	// the budget is empty, but not until the clock is where it was.
+	c.tat = min(c.tat, at+p.span())
+	c.locked = min(c.locked, at+p.Lock.Microseconds())
+	heap.Fix(&m.ends, c.index)
+	if c.end() <= at {
+		m.forget(c)
+		return nil
+	}
+	return c
 }
 
-// Sweep forgets counters that are over and gives their number.
+// keep stores a counter, new or changed.
+func (m *Memory) keep(c *counter) {
+	if _, known := m.keys[c.key]; known {
+		heap.Fix(&m.ends, c.index)
+		return
+	}
+	if len(m.keys) >= m.max {
+		m.forget(m.ends[0])
+	}
+	m.keys[c.key] = c
+	heap.Push(&m.ends, c)
+}
+
+func (m *Memory) forget(c *counter) {
+	heap.Remove(&m.ends, c.index)
+	delete(m.keys, c.key)
+}
+
+// result describes the counter without changing it.
+func (c *counter) result(p Policy, at int64) Result {
+	emission, span := p.emission(), p.span()
+	used := max(0, c.tat-at)
+	shut := max(0, c.locked-at)
+	r := Result{
+		Limit:      p.Limit,
+		Remaining:  int((span - used) / emission),
+		Reset:      micros(max(used, shut)),
+		RetryAfter: micros(max(used+emission-span, shut, 0)),
+		Locked:     shut > 0,
+	}
+	if r.Locked {
+		r.Remaining = 0
+	}
+	return r
+}
+
+func micros(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
+
+// Sweep forgets counters that are over and gives their number. A job calls it.
 func (m *Memory) Sweep(now time.Time) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.sweep(now)
-}
-
-func (m *Memory) sweep(now time.Time) int {
-	n := 0
-	for key, c := range m.keys {
-		if c.over(now) {
-			delete(m.keys, key)
-			n++
-		}
+	at, n := now.UnixMicro(), 0
+	for len(m.ends) > 0 && m.ends[0].end() <= at {
+		m.forget(m.ends[0])
+		n++
 	}
 	return n
 }
 
-// makeRoom keeps the number of counters below the cap.
-func (m *Memory) makeRoom(now time.Time) {
-	if len(m.keys) < m.max {
-		return
-	}
-	m.sweep(now)
-	spare := m.max / 100
-	for key := range m.keys {
-		if len(m.keys) < m.max-spare {
-			return
-		}
-		delete(m.keys, key)
-	}
-}
+// ends is a heap.Interface.
+type ends []*counter
 
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
+func (e ends) Len() int           { return len(e) }
+func (e ends) Less(i, j int) bool { return e[i].end() < e[j].end() }
+func (e ends) Swap(i, j int) {
+	e[i], e[j] = e[j], e[i]
+	e[i].index, e[j].index = i, j
+}
+func (e *ends) Push(x any) {
+	c := x.(*counter)
+	c.index = len(*e)
+	*e = append(*e, c)
+}
+func (e *ends) Pop() any {
+	last := len(*e) - 1
+	c := (*e)[last]
+	(*e)[last] = nil
+	*e = (*e)[:last]
+	return c
 }

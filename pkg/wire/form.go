@@ -3,21 +3,25 @@
 package wire
 
 import (
+	"maps"
+	"mime"
 	"net/url"
-	"sort"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
 
-// maxParameters bounds a form or query.
-const maxParameters = 100
+// MaxParameters is the most that a form or query may hold.
+const MaxParameters = 100
 
 // Values are the parameters of a form or query, each of which may occur once
-// (RFC 6749 section 3.1).
+// (RFC 6749 section 3.1). The zero value holds none.
 type Values struct{ byName map[string]string }
 
-// Form decodes application/x-www-form-urlencoded. A malformed escape, invalid UTF-8
-// or a repeated parameter is a *Problems.
+// Form decodes application/x-www-form-urlencoded. It returns *Problems for a repeated
+// parameter (repeated), a malformed escape, invalid UTF-8 or a semicolon that is not
+// escaped, which some readers take for a separator (malformed), and for more than
+// MaxParameters (too_many).
 func Form(body []byte) (Values, error) { return parse(string(body)) }
 
 // Query decodes the raw query of an address, as Form does.
@@ -29,39 +33,38 @@ func (v Values) Get(name string) (string, bool) {
 	return s, ok
 }
 
-// Names lists the parameters in order.
+// Names lists the parameters in alphabetical order.
 func (v Values) Names() []string {
-	names := make([]string, 0, len(v.byName))
-	for n := range v.byName {
-		names = append(names, n)
-	}
-	sort.Strings(names)
-	return names
+	return slices.Sorted(maps.Keys(v.byName))
 }
 
 func parse(raw string) (Values, error) {
 	v := Values{byName: map[string]string{}}
 	var problems Problems
+	repeated := map[string]bool{}
 	for pair := range strings.SplitSeq(raw, "&") {
 		if pair == "" {
 			continue
 		}
 		key, value, _ := strings.Cut(pair, "=")
-		name, err1 := url.QueryUnescape(key)
-		text, err2 := url.QueryUnescape(value)
-		switch {
-		case err1 != nil || !utf8.ValidString(name):
+		name, ok := unescape(key)
+		if !ok {
 			problems.Add("malformed", "a parameter's name is not properly encoded")
 			continue
-		case err2 != nil || !utf8.ValidString(text):
+		}
+		text, ok := unescape(value)
+		if !ok {
 			problems.Add("malformed", "is not properly encoded", printable(name))
 			continue
 		}
 		if _, twice := v.byName[name]; twice {
-			problems.Add("repeated", "may occur once", printable(name))
+			if !repeated[name] {
+				problems.Add("repeated", "may occur once", printable(name))
+			}
+			repeated[name] = true
 			continue
 		}
-		if len(v.byName) == maxParameters {
+		if len(v.byName) == MaxParameters {
 			problems.Add("too_many", "too many parameters")
 			break
 		}
@@ -73,15 +76,23 @@ func parse(raw string) (Values, error) {
 	return v, nil
 }
 
-// MediaType gives the lower-cased media type of a Content-Type. A charset other than
-// UTF-8, or any other parameter, makes it unacceptable.
+func unescape(s string) (string, bool) {
+	text, err := url.QueryUnescape(s)
+	return text, err == nil && utf8.ValidString(text) && !strings.Contains(s, ";")
+}
+
+// MediaType gives the lower-cased media type of a Content-Type without parameters, and
+// whether it may be read: the one parameter that is taken is charset=utf-8, for bytes
+// of another charset would be read as something else.
 func MediaType(header string) (string, bool) {
-	media, params, has := strings.Cut(header, ";")
-	media = strings.ToLower(strings.TrimSpace(media))
-	if !has {
-		return media, media != ""
+	media, params, err := mime.ParseMediaType(header)
+	if err != nil || media == "" {
+		return media, false
 	}
-	name, value, _ := strings.Cut(strings.TrimSpace(params), "=")
-	ok := strings.EqualFold(strings.TrimSpace(name), "charset") && strings.EqualFold(strings.Trim(strings.TrimSpace(value), `"`), "utf-8")
-	return media, ok && media != ""
+	for name, value := range params {
+		if name != "charset" || !strings.EqualFold(value, "utf-8") {
+			return media, false
+		}
+	}
+	return media, true
 }

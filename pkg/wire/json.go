@@ -7,18 +7,17 @@ import (
 	stdjson "encoding/json"
 	"errors"
 	"io"
-	"reflect"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/dify-sso/dify-sso/pkg/fault"
 )
 
-// ErrInvalidJSON is malformed JSON, a duplicate member, trailing data, invalid UTF-8
-// or nesting deeper than MaxDepth.
+// ErrInvalidJSON is malformed JSON, a body that is no object, a duplicate member,
+// trailing data, invalid UTF-8 or nesting deeper than MaxDepth.
 var ErrInvalidJSON = fault.New(fault.Invalid, "invalid_json", "The request body is not the JSON that this address takes.")
 
-// MaxDepth is the deepest nesting of a body that is read.
+// MaxDepth is the deepest nesting of a body that is read; the object itself is the
+// first level.
 const MaxDepth = 32
 
 // Unknown says what becomes of members that the target does not name.
@@ -30,10 +29,18 @@ const (
 	Ignore
 )
 
-// JSON decodes one JSON object into dst, a pointer to a struct with json tags. Member
-// names are compared exactly: encoding/json alone would take USER_CODE for user_code.
-// It returns ErrInvalidJSON for what is no acceptable JSON, and *Problems for a wrong
-// type or, under Refuse, an unknown member. A null leaves a pointer nil.
+// JSON decodes one JSON object into dst, a pointer to a struct. Every member that is
+// read has a json tag with its name; fields without one stay as they are, and options
+// after the name are not looked at. Maps have string keys. Names are compared exactly
+// at every level: encoding/json alone would take USER_CODE, or a long s, for user_code.
+//
+// A null leaves a pointer, slice, map or interface nil, as if the member were absent;
+// for any other field it is a wrong type. So a required member is a pointer in the
+// struct and its absence is the caller's to refuse.
+//
+// It returns ErrInvalidJSON for what is no acceptable JSON, and *Problems with one
+// entry per field for a wrong type (type_error) and, under Refuse, an unknown member
+// (extra_forbidden). After an error dst holds an unspecified part of the body.
 func JSON(body []byte, dst any, unknown Unknown) error {
 	if !utf8.Valid(body) {
 		return ErrInvalidJSON
@@ -46,18 +53,16 @@ func JSON(body []byte, dst any, unknown Unknown) error {
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return ErrInvalidJSON
 	}
+	// The walk reads tokens and leaves some of the grammar to this second reading.
 	members := map[string]stdjson.RawMessage{}
-	if err := stdjson.Unmarshal(body, &members); err != nil || members == nil {
-		return ErrInvalidJSON // valid JSON, but no object
+	if err := stdjson.Unmarshal(body, &members); err != nil || members == nil || loneSurrogate(body) {
+		return ErrInvalidJSON
 	}
 	return fill(members, dst, unknown)
 }
 
 // walk reads one value and refuses duplicate members and depth at every level.
 func walk(dec *stdjson.Decoder, depth int) error {
-	if depth > MaxDepth+1 {
-		return ErrInvalidJSON
-	}
 	tok, err := dec.Token()
 	if err != nil {
 		return err
@@ -90,40 +95,47 @@ func walk(dec *stdjson.Decoder, depth int) error {
 	return err
 }
 
-// fill decodes each member that the struct names, by its exact name.
-func fill(members map[string]stdjson.RawMessage, dst any, unknown Unknown) error {
-	v := reflect.ValueOf(dst).Elem()
-	var problems Problems
-	known := map[string]bool{}
-	for i := range v.NumField() {
-		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
-		raw, present := members[name]
-		known[name] = true
-		if !present {
+// loneSurrogate reports a \u escape that is half of a pair (RFC 8259 section 8.2).
+// One reader replaces it, another keeps it or fails, so it is no Unicode text. The
+// body is known to be valid JSON, hence a backslash occurs in strings alone and a
+// \u has its four digits.
+func loneSurrogate(body []byte) bool {
+	for i := 0; i < len(body); i++ {
+		if body[i] != '\\' {
 			continue
 		}
-		dec := stdjson.NewDecoder(bytes.NewReader(raw))
-		if err := dec.Decode(v.Field(i).Addr().Interface()); err != nil {
-			problems.Add("type_error", "has the wrong type", name)
-		}
-	}
-	if unknown == Refuse {
-		for name := range members {
-			if !known[name] {
-				problems.Add("extra_forbidden", "is not a member that this address takes", printable(name))
+		i++ // the escaped character, be it a backslash
+		switch half(body[i:]) {
+		case high:
+			if i+5 >= len(body) || body[i+5] != '\\' || half(body[i+6:]) != low {
+				return true
 			}
+			i += 10
+		case low:
+			return true
 		}
 	}
-	if problems.Empty() {
-		return nil
-	}
-	return &problems
+	return false
 }
 
-// printable bounds a foreign member name before it is shown.
-func printable(name string) string {
-	if len(name) > 64 {
-		return "…"
+type surrogate int
+
+const (
+	none surrogate = iota
+	high           // D800 to DBFF, the first of a pair
+	low            // DC00 to DFFF, the second
+)
+
+// half classifies an escape without its backslash.
+func half(escape []byte) surrogate {
+	if len(escape) < 5 || escape[0] != 'u' || escape[1]|0x20 != 'd' {
+		return none
 	}
-	return name
+	switch c := escape[2] | 0x20; {
+	case c == '8' || c == '9' || c == 'a' || c == 'b':
+		return high
+	case c >= 'c' && c <= 'f':
+		return low
+	}
+	return none
 }

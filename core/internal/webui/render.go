@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package webui
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"html/template"
+	"io"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/dify-sso/dify-sso/pkg/page"
+)
+
+//go:embed templates/*.html locales/*.json static/*
+var files embed.FS
+
+// Renderer renders views. It is safe for concurrent use; templates and texts are
+// parsed on first use, so that a service starts without them.
+type Renderer struct {
+	host      string
+	catalogue *page.Catalogue
+
+	once  sync.Once
+	err   error
+	views map[string]*template.Template
+}
+
+// New takes the public address, whose host every page shows.
+func New(public *url.URL) *Renderer {
+	return &Renderer{host: public.Host, catalogue: page.NewCatalogue(files, "locales")}
+}
+
+var viewNames = []string{"setup", "signin", "device_entry", "device_authorize", "device_outcome", "sessions", "confirm_end", "failure"}
+
+func (r *Renderer) load() {
+	r.views = map[string]*template.Template{}
+	for _, name := range viewNames {
+		t, err := template.New("layout.html").Option("missingkey=error").ParseFS(files, "templates/layout.html", "templates/"+name+".html")
+		if err != nil {
+			r.err = fmt.Errorf("webui: %w", err)
+			return
+		}
+		r.views[name] = t
+	}
+}
+
+// Render writes a page. Nothing is written when it cannot be made.
+func (r *Renderer) Render(w io.Writer, f Frame, v View) error {
+	r.once.Do(r.load)
+	if r.err != nil {
+		return r.err
+	}
+	var out bytes.Buffer
+	err := r.views[v.template()].Execute(&out, scene{Frame: f, V: v, Host: r.host, View: v.template(), catalogue: r.catalogue})
+	if err != nil {
+		return fmt.Errorf("webui: %s: %w", v.template(), err)
+	}
+	_, err = w.Write(out.Bytes())
+	return err
+}
+
+// scene is what templates see: the frame, the view and the words.
+type scene struct {
+	Frame
+	V         View
+	Host      string
+	View      string
+	catalogue *page.Catalogue
+}
+
+// T gives a message as text.
+func (s scene) T(key string, args ...any) (string, error) {
+	return s.catalogue.Text(s.Lang, key, args...)
+}
+
+// H gives a message whose arguments are foreign text: escaped, cut, and kept from
+// turning the sentence around them. The message itself is ours.
+func (s scene) H(key string, args ...any) (template.HTML, error) {
+	safe := make([]any, len(args))
+	copy(safe, args)
+	for i := 1; i < len(safe); i += 2 {
+		if text, ok := safe[i].(string); ok {
+			safe[i] = "<bdi>" + template.HTMLEscapeString(Cut(text)) + "</bdi>"
+		}
+	}
+	text, err := s.catalogue.Text(s.Lang, key, safe...)
+	return template.HTML(text), err //nolint:gosec // the message is embedded, its arguments are escaped above
+}
+
+// maxForeign is how many characters of a foreign text a page shows.
+const maxForeign = 64
+
+// Cut shortens foreign text for view.
+func Cut(s string) string {
+	if runes := []rune(s); len(runes) > maxForeign {
+		return string(runes[:maxForeign-1]) + "…"
+	}
+	return s
+}
+
+// Foreign gives foreign text in its own direction.
+func (s scene) Foreign(text string) template.HTML {
+	return template.HTML("<bdi>" + template.HTMLEscapeString(Cut(text)) + "</bdi>") //nolint:gosec // escaped here
+}
+
+// Problem gives the message of a field's problem, or nothing.
+func (s scene) Problem(problems []Problem, field string) (string, error) {
+	for _, p := range problems {
+		if p.Field == field {
+			return s.catalogue.Text(s.Lang, p.Key, p.Args...)
+		}
+	}
+	return "", nil
+}
+
+// ProblemText gives one problem's message.
+func (s scene) ProblemText(p Problem) (string, error) {
+	return s.catalogue.Text(s.Lang, p.Key, p.Args...)
+}
+
+// Age says how long ago something was, in plain words.
+func (s scene) Age(at time.Time) (string, error) {
+	age := s.Now.Sub(at)
+	if age < time.Minute {
+		return s.T("age.seconds", "count", max(0, int(age.Seconds())))
+	}
+	return s.T("age.minutes", "count", int(age.Minutes()))
+}
+
+// Date shows a moment to the minute.
+func (scene) Date(at time.Time) string { return at.UTC().Format("2006-01-02 15:04") + " UTC" }
+
+// Clock shows a moment of today.
+func (scene) Clock(at time.Time) string { return at.UTC().Format("15:04") + " UTC" }
+
+// Stamp is a moment for machines.
+func (scene) Stamp(at time.Time) string { return at.UTC().Format(time.RFC3339) }
+
+// OtherLang is the language that the switch leads to.
+func (s scene) OtherLang() string {
+	if s.Lang == page.Chinese {
+		return page.English
+	}
+	return page.Chinese
+}

@@ -199,3 +199,10 @@ func revocations(ctx context.Context, now time.Time, actor audit.Actor, reason R
 	}
 	return events
 }
+
+// Find gives one of the subject's own sessions, ended ones included, or
+// ErrSessionNotFound.
+func (s *Service) Find(ctx context.Context, subject Subject, id string) (Session, error) {
+	session, _, err := s.Store.Find(ctx, subject, id)
+	return session, fault.Store(err)
+}

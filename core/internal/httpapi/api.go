@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package httpapi
+
+import (
+	"errors"
+	"log/slog"
+	"net/url"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/dify-sso/dify-sso/core/internal/authz"
+	"github.com/dify-sso/dify-sso/core/internal/console"
+	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
+	"github.com/dify-sso/dify-sso/core/internal/installation"
+	"github.com/dify-sso/dify-sso/core/internal/limits"
+	"github.com/dify-sso/dify-sso/core/internal/token"
+	"github.com/dify-sso/dify-sso/core/internal/webui"
+	"github.com/dify-sso/dify-sso/core/internal/workspace"
+	"github.com/dify-sso/dify-sso/pkg/audit"
+	"github.com/dify-sso/dify-sso/pkg/fault"
+	"github.com/dify-sso/dify-sso/pkg/server"
+)
+
+// Deps is what the handlers call. All fields are required.
+type Deps struct {
+	Installation *installation.Service
+	Console      *console.Service
+	Devices      *devicegrant.Service
+	Entries      *devicegrant.Entries
+	Tokens       *token.Service
+	Workspaces   *workspace.Service
+	Bearer       *authz.BearerAuthenticator
+	Limits       *limits.Table
+	UI           *webui.Renderer
+	Recorder     *audit.Recorder
+	Log          *slog.Logger
+	Now          func() time.Time
+	// Public is the origin under which people and clients reach this service.
+	Public *url.URL
+	// Version is ours, without a leading v.
+	Version string
+	// SessionMax is the life of a remembered console session's cookie.
+	SessionMax time.Duration
+	// Ready reports whether every store can be asked.
+	Ready func() bool
+}
+
+type api struct {
+	Deps
+	public string
+	https  bool
+}
+
+// Mount adds every row of the route table to app. It fails when a row is
+// incomplete, so that a service with an unguarded route does not start.
+func Mount(app *fiber.App, d Deps) error {
+	if d.Installation == nil || d.Console == nil || d.Devices == nil || d.Entries == nil || d.Tokens == nil || d.Workspaces == nil ||
+		d.Bearer == nil || d.Limits == nil || d.UI == nil || d.Recorder == nil || d.Log == nil || d.Now == nil || d.Public == nil || d.Ready == nil {
+		return errors.New("httpapi: every dependency is required")
+	}
+	a := newAPI(d)
+	for _, r := range a.table() {
+		if err := a.mount(app, r); err != nil {
+			return err
+		}
+	}
+	app.Use(func(c *fiber.Ctx) error { return server.ErrNotFound })
+	return nil
+}
+
+func newAPI(d Deps) *api {
+	return &api{Deps: d, public: d.Public.Scheme + "://" + d.Public.Host, https: d.Public.Scheme == "https"}
+}
+
+// Pages gives the parts of a listener's configuration that write failures as HTML.
+func Pages(d Deps) (page func(c *fiber.Ctx, f *fault.Error) error, isPage func(c *fiber.Ctx) bool) {
+	a := newAPI(d)
+	return a.failurePage, isPageRequest
+}

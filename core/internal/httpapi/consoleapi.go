@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package httpapi
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/dify-sso/dify-sso/core/internal/console"
+	"github.com/dify-sso/dify-sso/core/internal/limits"
+	"github.com/dify-sso/dify-sso/pkg/canon"
+	"github.com/dify-sso/dify-sso/pkg/secret"
+	"github.com/dify-sso/dify-sso/pkg/server"
+	"github.com/dify-sso/dify-sso/pkg/wire"
+)
+
+type resultResponse struct {
+	Result string `json:"result"`
+}
+
+var success = resultResponse{"success"}
+
+func (a *api) setupState(c *fiber.Ctx) error {
+	at, err := a.Installation.SetUpAt(c.UserContext())
+	if err != nil {
+		return err
+	}
+	out := struct {
+		Step    string  `json:"step"`
+		SetupAt *string `json:"setup_at"`
+	}{"not_started", stampOrNil(at)}
+	if at != nil {
+		out.Step = "finished"
+	}
+	return c.JSON(out)
+}
+
+// login signs a script in. The password comes in base64 here alone, as existing
+// scripts send it.
+func (a *api) login(c *fiber.Ctx) error {
+	var req struct {
+		Email    *string `json:"email"`
+		Password *string `json:"password"`
+		Remember bool    `json:"remember_me"`
+	}
+	if err := decodeJSON(c, &req); err != nil {
+		return err
+	}
+	var problems wire.Problems
+	email, encoded := requireText(&problems, req.Email, "email"), requireText(&problems, req.Password, "password")
+	if err := problems.Fault(server.ErrBadRequest); err != nil {
+		return err
+	}
+	password, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil {
+		password = nil // refused like a wrong password, after the same work
+	}
+	issued, err := a.signIn(c, email, secret.New(string(password)), req.Remember)
+	if err != nil {
+		return err
+	}
+	a.setSession(c, issued)
+	return c.JSON(success)
+}
+
+// signIn serves the route and the page alike: the limits of the address, of the pair
+// and of the e-mail, then the password. Both budgets count failures alone.
+func (a *api) signIn(c *fiber.Ctx, email string, password secret.Text, remember bool) (console.Issued, error) {
+	ctx, address, ip := c.UserContext(), server.ClientScope(c), server.ClientIP(c).String()
+	result, err := a.Limits.Take(ctx, limits.ConsoleLoginAddr, address)
+	server.SetRateLimit(c, result)
+	if err != nil {
+		return console.Issued{}, err
+	}
+	if canonical, ok := canon.Email(email); ok {
+		email = canonical
+	}
+	digest := secret.DigestOf(email)
+	byEmail := hex.EncodeToString(digest[:])
+	byPair := address + "|" + byEmail
+	if _, err := a.Limits.Take(ctx, limits.ConsoleLoginPair, byPair); err != nil {
+		return console.Issued{}, err
+	}
+	failed := true
+	defer func() { a.Limits.Settle(ctx, limits.ConsoleLoginPair, byPair, failed) }()
+	if err := a.emailBudget(ctx, byEmail, email, ip); err != nil {
+		failed = !errors.Is(err, limits.ErrTooMany)
+		return console.Issued{}, err
+	}
+	issued, err := a.Console.SignIn(ctx, console.SignIn{
+		Email: email, Password: password, Remember: remember, Presented: a.cookie(c, sessionCookie), IP: ip, UserAgent: c.Get(fiber.HeaderUserAgent),
+	})
+	// An outage is no wrong password: only a refusal costs a permit.
+	failed = errors.Is(err, console.ErrInvalidCredentials)
+	a.Limits.Settle(ctx, limits.ConsoleLoginEmail, byEmail, failed)
+	return issued, err
+}
+
+// emailBudget refuses, once an e-mail has drawn too many failures, every address but
+// those where its owner was last signed in: nobody is locked out from where they
+// work.
+func (a *api) emailBudget(ctx context.Context, scope, email, ip string) error {
+	_, err := a.Limits.Take(ctx, limits.ConsoleLoginEmail, scope)
+	if !errors.Is(err, limits.ErrTooMany) {
+		return err
+	}
+	known, lookup := a.Console.KnownAt(ctx, email, ip)
+	if lookup != nil {
+		return lookup
+	}
+	if known {
+		return nil
+	}
+	return err
+}
+
+// logout ends the session on the server; without one there is nothing to end.
+func (a *api) logout(c *fiber.Ctx) error {
+	if err := a.Console.SignOut(c.UserContext(), a.cookie(c, sessionCookie)); err != nil {
+		return err
+	}
+	a.clearSession(c)
+	return c.JSON(success)
+}
+
+func (a *api) csrfToken(c *fiber.Ctx) error {
+	return c.JSON(struct {
+		Token string `json:"csrf_token"`
+	}{a.Console.CSRFToken(signed(c).Session.TokenHash)})
+}
+
+func (a *api) profile(c *fiber.Ctx) error {
+	who := signed(c).Account
+	return c.JSON(struct {
+		ID        string  `json:"id"`
+		Name      string  `json:"name"`
+		Email     string  `json:"email"`
+		Avatar    *string `json:"avatar"`
+		Language  string  `json:"interface_language"`
+		Timezone  string  `json:"timezone"`
+		LastLogin *string `json:"last_login_at"`
+		Status    string  `json:"status"`
+		Admin     bool    `json:"deployment_admin"`
+	}{who.ID, who.Name, who.Email, nil, who.InterfaceLanguage, who.Timezone, stampOrNil(who.LastLoginAt), string(who.Status), who.DeploymentAdmin})
+}
+
+func (a *api) consoleWorkspaces(c *fiber.Ctx) error {
+	list, err := a.Workspaces.Of(c.UserContext(), signed(c).Account.ID)
+	if err != nil {
+		return err
+	}
+	type item struct {
+		ID        string `json:"id"`
+		Name      string `json:"name"`
+		Role      string `json:"role"`
+		Status    string `json:"status"`
+		Current   bool   `json:"current"`
+		CreatedAt string `json:"created_at"`
+	}
+	out := struct {
+		Workspaces []item `json:"workspaces"`
+	}{make([]item, 0, len(list))}
+	for _, m := range list {
+		w := m.Workspace
+		out.Workspaces = append(out.Workspaces, item{w.ID, w.Name, string(m.Role), string(w.Status), m.Current, stamp(w.CreatedAt)})
+	}
+	return c.JSON(out)
+}

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/dify-sso/dify-sso/core/internal/console"
+	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
+	"github.com/dify-sso/dify-sso/core/internal/limits"
+	"github.com/dify-sso/dify-sso/pkg/canon"
+	"github.com/dify-sso/dify-sso/pkg/fault"
+	"github.com/dify-sso/dify-sso/pkg/secret"
+	"github.com/dify-sso/dify-sso/pkg/server"
+	"github.com/dify-sso/dify-sso/pkg/wire"
+)
+
+// deviceCodeGrant is the grant type of RFC 8628 section 3.4.
+const deviceCodeGrant = "urn:ietf:params:oauth:grant-type:device_code"
+
+var (
+	errUnsupportedGrantType = fault.Verdict(fault.Invalid, "unsupported_grant_type")
+	errInvalidClient        = fault.Verdict(fault.Unauthenticated, "invalid_client")
+)
+
+type deviceAuthorizationResponse struct {
+	DeviceCode      string `json:"device_code"`
+	UserCode        string `json:"user_code"`
+	VerificationURI string `json:"verification_uri"`
+	ExpiresIn       int    `json:"expires_in"`
+	Interval        int    `json:"interval"`
+}
+
+// deviceAuthorization serves the device authorization request (RFC 8628 section
+// 3.1).
+func (a *api) deviceAuthorization(c *fiber.Ctx) error {
+	start, err := parseStart(c)
+	if err != nil {
+		return err
+	}
+	auth, err := a.Devices.Start(c.UserContext(), start)
+	if err != nil {
+		return err
+	}
+	return c.JSON(deviceAuthorizationResponse{
+		DeviceCode: auth.DeviceCode.Reveal(), UserCode: auth.UserCode, VerificationURI: a.public + "/device",
+		ExpiresIn: int(auth.ExpiresIn.Seconds()), Interval: int(auth.Interval.Seconds()),
+	})
+}
+
+// parseStart takes JSON as existing clients send it and the form of RFC 8628. A form
+// may leave the label out, for the RFC does not know it.
+func parseStart(c *fiber.Ctx) (devicegrant.Start, error) {
+	var req struct {
+		ClientID *string `json:"client_id"`
+		Label    *string `json:"device_label"`
+	}
+	fromForm, err := decodeEither(c, &req, func(v wire.Values) {
+		req.ClientID, req.Label = member(v, "client_id"), member(v, "device_label")
+	})
+	if err != nil {
+		return devicegrant.Start{}, err
+	}
+	var problems wire.Problems
+	start := devicegrant.Start{IP: server.ClientIP(c).String()}
+	if start.ClientID = requireText(&problems, req.ClientID, "client_id"); start.ClientID != "" && !devicegrant.ValidClientID(start.ClientID) {
+		problems.Add("pattern", "must be 1 to 64 of A-Z a-z 0-9 . _ -", "client_id")
+	}
+	if req.Label == nil && fromForm {
+		label := start.ClientID + " on " + start.IP
+		req.Label = &label
+	}
+	if label := requireText(&problems, req.Label, "device_label"); label != "" {
+		stored, ok := canon.Text(label, devicegrant.MaxLabel)
+		if !ok {
+			problems.Add("value_error", "must be 1 to 255 characters without control or direction characters", "device_label")
+		}
+		start.Label = stored
+	}
+	return start, problems.Fault(server.ErrBadRequest)
+}
+
+type tokenResponse struct {
+	Token       string           `json:"token"`
+	AccessToken string           `json:"access_token"`
+	TokenType   string           `json:"token_type"`
+	ExpiresIn   int              `json:"expires_in"`
+	ExpiresAt   string           `json:"expires_at"`
+	Scope       string           `json:"scope"`
+	SubjectType string           `json:"subject_type"`
+	Account     *accountJSON     `json:"account"`
+	Workspaces  []membershipJSON `json:"workspaces"`
+	Default     *string          `json:"default_workspace_id"`
+	TokenID     string           `json:"token_id"`
+}
+
+// deviceToken serves the device access token request (RFC 8628 section 3.4).
+func (a *api) deviceToken(c *fiber.Ctx) error {
+	// The clients are public. A library that probes with Basic must learn that before
+	// a poll is counted against it (RFC 6749 section 5.2).
+	if scheme, _, _ := strings.Cut(c.Get(fiber.HeaderAuthorization), " "); strings.EqualFold(scheme, "Basic") {
+		c.Set(fiber.HeaderWWWAuthenticate, `Basic realm="oauth"`)
+		return errInvalidClient
+	}
+	poll, err := parsePoll(c)
+	if err != nil {
+		return err
+	}
+	if !devicegrant.ValidDeviceCode(poll.DeviceCode) {
+		return devicegrant.ErrExpiredToken
+	}
+	if result, err := a.Limits.Take(c.UserContext(), limits.DevicePollAddr, server.ClientScope(c)); err != nil {
+		server.SetRateLimit(c, result)
+		if errors.Is(err, limits.ErrTooMany) { // a 429 would end the login of existing clients
+			return devicegrant.ErrSlowDown.RetryAfter(fault.Of(err).Retry())
+		}
+		return err
+	}
+	r, err := a.Devices.Poll(c.UserContext(), poll)
+	if err != nil {
+		return err
+	}
+	if err := c.JSON(newTokenResponse(r)); err != nil {
+		return err
+	}
+	a.Devices.Delivered(c.UserContext(), r.Minted, poll.IP)
+	return nil
+}
+
+func newTokenResponse(r devicegrant.Redeemed) tokenResponse {
+	s := r.Session
+	out := tokenResponse{
+		Token: r.Token.Reveal(), AccessToken: r.Token.Reveal(), TokenType: "Bearer",
+		ExpiresIn: int(s.ExpiresAt.Sub(s.CreatedAt).Seconds()), ExpiresAt: stamp(s.ExpiresAt), Scope: r.Kind.ScopeText(), SubjectType: string(r.Kind.SubjectType),
+		Account:    &accountJSON{ID: s.Subject.AccountID, Email: s.Subject.Email, Name: r.Name},
+		Workspaces: memberships(r.Workspaces), TokenID: s.ID,
+	}
+	if r.Default != "" {
+		out.Default = &r.Default
+	}
+	return out
+}
+
+func parsePoll(c *fiber.Ctx) (devicegrant.PollRequest, error) {
+	var req struct {
+		ClientID   *string `json:"client_id"`
+		DeviceCode *string `json:"device_code"`
+		GrantType  *string `json:"grant_type"`
+	}
+	fromForm, err := decodeEither(c, &req, func(v wire.Values) {
+		req.ClientID, req.DeviceCode, req.GrantType = member(v, "client_id"), member(v, "device_code"), member(v, "grant_type")
+	})
+	if err != nil {
+		return devicegrant.PollRequest{}, err
+	}
+	var problems wire.Problems
+	clientID := requireText(&problems, req.ClientID, "client_id")
+	if clientID != "" && !devicegrant.ValidClientID(clientID) {
+		problems.Add("pattern", "must be 1 to 64 of A-Z a-z 0-9 . _ -", "client_id")
+	}
+	code := requireText(&problems, req.DeviceCode, "device_code")
+	if fromForm {
+		requireText(&problems, req.GrantType, "grant_type")
+	}
+	if err := problems.Fault(server.ErrBadRequest); err != nil {
+		return devicegrant.PollRequest{}, err
+	}
+	if req.GrantType != nil && *req.GrantType != deviceCodeGrant {
+		return devicegrant.PollRequest{}, errUnsupportedGrantType
+	}
+	return devicegrant.PollRequest{DeviceCode: secret.New(code), ClientID: clientID, IP: server.ClientIP(c).String()}, nil
+}
+
+// deviceLookup says whether a user code waits for a decision; every other code reads
+// alike.
+func (a *api) deviceLookup(c *fiber.Ctx) error {
+	query, err := wire.Query(string(c.Request().URI().QueryString()))
+	if err != nil {
+		return server.ErrBadRequest.Because(err)
+	}
+	var problems wire.Problems
+	typed := requireText(&problems, member(query, "user_code"), "user_code")
+	if err := problems.Fault(server.ErrBadRequest); err != nil {
+		return err
+	}
+	var out struct {
+		Valid     bool    `json:"valid"`
+		Remaining int     `json:"expires_in_remaining"`
+		ClientID  *string `json:"client_id"`
+	}
+	g, err := a.findCode(c.UserContext(), typed, nil)
+	switch {
+	case err == nil:
+		out.Valid, out.Remaining, out.ClientID = true, int(g.ExpiresAt.Sub(a.Now()).Round(time.Second).Seconds()), &g.ClientID
+	case !errors.Is(err, devicegrant.ErrNotFound) && !errors.Is(err, devicegrant.ErrAlreadyResolved):
+		return err
+	}
+	return c.JSON(out)
+}
+
+// findCode looks a user code up under the budget of wrong codes: that of the
+// signed-in account, or the installation's for strangers. A right code costs
+// nothing.
+func (a *api) findCode(ctx context.Context, typed string, who *console.Signed) (devicegrant.Grant, error) {
+	var g devicegrant.Grant
+	err := a.underWrongCodes(ctx, who, func() (err error) {
+		g, err = a.Devices.FindPending(ctx, typed)
+		return err
+	})
+	return g, err
+}
+
+// underWrongCodes takes a permit before the check and gives it back unless the code
+// was wrong, so that tries at once never exceed the budget.
+func (a *api) underWrongCodes(ctx context.Context, who *console.Signed, check func() error) error {
+	name, scope := limits.DeviceWrongAll, "all"
+	if who != nil {
+		name, scope = limits.DeviceWrongAccount, who.Account.ID
+	}
+	if _, err := a.Limits.Take(ctx, name, scope); err != nil {
+		return err
+	}
+	err := check()
+	a.Limits.Settle(ctx, name, scope, errors.Is(err, devicegrant.ErrNotFound))
+	return err
+}

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package httpapi
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/dify-sso/dify-sso/core/internal/authz"
+	"github.com/dify-sso/dify-sso/core/internal/console"
+	"github.com/dify-sso/dify-sso/core/internal/installation"
+	"github.com/dify-sso/dify-sso/pkg/audit"
+	"github.com/dify-sso/dify-sso/pkg/fault"
+	"github.com/dify-sso/dify-sso/pkg/secret"
+	"github.com/dify-sso/dify-sso/pkg/server"
+	"github.com/dify-sso/dify-sso/pkg/wire"
+)
+
+type localKey int
+
+const (
+	signedKey  localKey = iota // *console.Signed
+	callerKey                  // authz.Caller
+	bodyKey                    // []byte
+	formKey                    // wire.Values
+	binderKey                  // secret.Digest: what the CSRF token is bound to
+	patternKey                 // string
+)
+
+// guards is the chain of a row, in the order in which refusals are given.
+func (a *api) guards(r row) []fiber.Handler {
+	chain := []fiber.Handler{server.Enter(server.Route{
+		Pattern: r.path, Shape: r.shape, Pragma: r.caller != static && !strings.HasPrefix(r.path, base+"/_"), Challenge: challenge(r.caller),
+	}), func(c *fiber.Ctx) error { c.Locals(patternKey, r.path); return c.Next() }}
+	limit := a.limitGuard(r.limits)
+	read := readBody(r)
+	switch r.caller {
+	case open:
+		chain = append(chain, limit, read)
+	case bearer:
+		chain = append(chain, a.bearerGuard(r.rule), limit, read)
+	case cookieRead:
+		chain = append(chain, a.setUpGuard, a.sessionGuard, limit)
+	case cookieWrite:
+		chain = append(chain, a.setUpGuard, a.sessionGuard, a.csrfHeaderGuard, limit, read)
+	case cookieLoose:
+		chain = append(chain, a.setUpGuard, a.looseGuard, limit, read)
+	case signIn:
+		chain = append(chain, a.setUpGuard, a.signInOriginGuard, limit, read)
+	case page:
+		chain = append(chain, a.loopbackGuard, a.pageGuard)
+	case pageSigned:
+		chain = append(chain, a.loopbackGuard, a.pageGuard, a.signedPageGuard)
+	case pageWrite:
+		chain = append(chain, a.pageGuard, read, formGuard, a.csrfFormGuard, limit)
+	case pageSignedWrite:
+		chain = append(chain, a.pageGuard, a.signedPageGuard, read, formGuard, a.csrfFormGuard, limit)
+	case static:
+		chain = append(chain, limit)
+	}
+	return append(chain, r.handle)
+}
+
+// challenge gives the WWW-Authenticate of a class of caller: a cookie route never
+// asks for a bearer, nor the reverse.
+func challenge(class caller) func(f *fault.Error) string {
+	switch class {
+	case bearer:
+		return func(f *fault.Error) string {
+			switch {
+			case f.Code() == "invalid_token":
+				return `Bearer realm="api", error="invalid_token"`
+			case f.Kind() == fault.Unauthenticated:
+				return `Bearer realm="api"`
+			case f.Code() == "insufficient_scope":
+				return `Bearer realm="api", error="insufficient_scope"`
+			}
+			return ""
+		}
+	case cookieRead, cookieWrite, cookieLoose, signIn:
+		return func(f *fault.Error) string {
+			if f.Kind() == fault.Unauthenticated {
+				return `Cookie realm="console"`
+			}
+			return ""
+		}
+	}
+	return nil
+}
+
+// limitGuard asks the limits of a row; the answer tells of them either way.
+func (a *api) limitGuard(rows []limit) fiber.Handler {
+	return func(c *fiber.Ctx) error {
+		for _, l := range rows {
+			result, err := a.Limits.Take(c.UserContext(), l.name, a.scopeOf(c, l.by))
+			server.SetRateLimit(c, result)
+			if err != nil {
+				return err
+			}
+		}
+		return c.Next()
+	}
+}
+
+func (a *api) scopeOf(c *fiber.Ctx, by scope) string {
+	switch by {
+	case byAccount:
+		return signed(c).Account.ID
+	case byAddress:
+		return server.ClientScope(c)
+	default:
+		return "all"
+	}
+}
+
+// readBody refuses a content type that the row does not take and bounds the body. A
+// row without content types reads none.
+func readBody(r row) fiber.Handler {
+	return func(c *fiber.Ctx) error {
+		if len(r.media) == 0 {
+			return c.Next()
+		}
+		media, ok := wire.MediaType(c.Get(fiber.HeaderContentType))
+		if !ok || !slices.Contains(r.media, media) {
+			return server.ErrUnsupportedMedia
+		}
+		body, err := server.Body(c, r.body)
+		if err != nil {
+			return err
+		}
+		c.Locals(bodyKey, body)
+		return c.Next()
+	}
+}
+
+func body(c *fiber.Ctx) []byte { b, _ := c.Locals(bodyKey).([]byte); return b }
+
+// bearerGuard runs the authorization pipeline; cookies are never looked at.
+func (a *api) bearerGuard(rule authz.Rule) fiber.Handler {
+	return func(c *fiber.Ctx) error {
+		var headers []string
+		for _, h := range c.Request().Header.PeekAll(fiber.HeaderAuthorization) {
+			headers = append(headers, string(h))
+		}
+		who, err := a.Bearer.Authenticate(c.UserContext(), rule, authz.Presented{
+			Authorization: headers, Address: server.ClientScope(c), IP: server.ClientIP(c).String(),
+		})
+		server.SetRateLimit(c, who.Limits...)
+		if err != nil {
+			return err
+		}
+		c.Locals(callerKey, who)
+		return c.Next()
+	}
+}
+
+func callerOf(c *fiber.Ctx) authz.Caller { w, _ := c.Locals(callerKey).(authz.Caller); return w }
+
+func (a *api) setUpGuard(c *fiber.Ctx) error {
+	at, err := a.Installation.SetUpAt(c.UserContext())
+	if err != nil {
+		return err
+	}
+	if at == nil {
+		return installation.ErrNotSetUp
+	}
+	return c.Next()
+}
+
+// sessionGuard asks the console cookie alone; Authorization is never looked at.
+func (a *api) sessionGuard(c *fiber.Ctx) error {
+	s, err := a.Console.Authenticate(c.UserContext(), a.cookie(c, sessionCookie))
+	if err != nil {
+		return err
+	}
+	a.enter(c, s)
+	return c.Next()
+}
+
+func (a *api) enter(c *fiber.Ctx, s console.Signed) {
+	c.Locals(signedKey, &s)
+	c.Locals(binderKey, s.Session.TokenHash)
+}
+
+// signed gives the console session of a request, or nil.
+func signed(c *fiber.Ctx) *console.Signed { s, _ := c.Locals(signedKey).(*console.Signed); return s }
+
+// csrfHeaderGuard judges a scripted write: where it comes from, then its token.
+func (a *api) csrfHeaderGuard(c *fiber.Ctx) error {
+	presented := c.Get("X-CSRF-Token")
+	if presented == "" {
+		presented = c.Get("X-CSRFToken")
+	}
+	if err := a.checkCSRF(c, presented, presented != ""); err != nil {
+		return err
+	}
+	return c.Next()
+}
+
+// looseGuard lets a request without a session pass: there is nothing to protect.
+func (a *api) looseGuard(c *fiber.Ctx) error {
+	s, err := a.Console.Authenticate(c.UserContext(), a.cookie(c, sessionCookie))
+	if errors.Is(err, console.ErrUnauthorized) {
+		return c.Next()
+	}
+	if err != nil {
+		return err
+	}
+	a.enter(c, s)
+	return a.csrfHeaderGuard(c)
+}
+
+func (a *api) signInOriginGuard(c *fiber.Ctx) error {
+	if err := console.CheckProvenance(provenance(c, false), a.public, true); err != nil {
+		return a.csrfRefused(c, err)
+	}
+	return c.Next()
+}
+
+// formGuard parses a form before the CSRF check: its token is in it.
+func formGuard(c *fiber.Ctx) error {
+	values, err := wire.Form(body(c))
+	if err != nil {
+		return server.ErrBadRequest.Because(err)
+	}
+	c.Locals(formKey, values)
+	return c.Next()
+}
+
+func formOf(c *fiber.Ctx) wire.Values { v, _ := c.Locals(formKey).(wire.Values); return v }
+
+func field(c *fiber.Ctx, name string) string { v, _ := formOf(c).Get(name); return v }
+
+func (a *api) csrfFormGuard(c *fiber.Ctx) error {
+	if err := a.checkCSRF(c, field(c, "csrf_token"), false); err != nil {
+		return err
+	}
+	return c.Next()
+}
+
+func (a *api) checkCSRF(c *fiber.Ctx, presented string, inHeader bool) error {
+	if err := console.CheckProvenance(provenance(c, inHeader), a.public, false); err != nil {
+		return a.csrfRefused(c, err)
+	}
+	binder, _ := c.Locals(binderKey).(secret.Digest)
+	if binder.IsZero() {
+		return a.csrfRefused(c, console.ErrCSRFMismatch)
+	}
+	if err := a.Console.CheckCSRF(binder, presented); err != nil {
+		return a.csrfRefused(c, err)
+	}
+	return nil
+}
+
+func (a *api) csrfRefused(c *fiber.Ctx, err error) error {
+	actor := audit.Anonymous
+	if s := signed(c); s != nil {
+		actor = audit.Account(s.Account.ID)
+	}
+	pattern, _ := c.Locals(patternKey).(string)
+	a.Recorder.Later(audit.New(c.UserContext(), a.Now(), actor, console.CSRFRefused{Route: pattern, Cause: fault.Of(err).Code()}))
+	return err
+}
+
+func provenance(c *fiber.Ctx, tokenInHeader bool) console.Provenance {
+	return console.Provenance{
+		FetchSite: c.Get("Sec-Fetch-Site"), Origin: c.Get(fiber.HeaderOrigin), Referer: c.Get(fiber.HeaderReferer), TokenInHeader: tokenInHeader,
+	}
+}
+
+// loopbackGuard brings a browser that came by another loopback name to the
+// configured one: cookies and origins are bound to it.
+func (a *api) loopbackGuard(c *fiber.Ctx) error {
+	host := string(c.Request().Host())
+	if host != a.Public.Host && isLoopback(a.Public.Host) && isLoopback(host) && portOf(host) == portOf(a.Public.Host) {
+		return a.redirect(c, a.public+string(c.Request().RequestURI()))
+	}
+	return c.Next()
+}
+
+func isLoopback(hostport string) bool {
+	u := url.URL{Host: hostport}
+	return slices.Contains([]string{"localhost", "127.0.0.1", "::1"}, u.Hostname())
+}
+
+func portOf(hostport string) string { u := url.URL{Host: hostport}; return u.Port() }
+
+// redirect answers 303: the next request is a GET, whatever this one was.
+func (a *api) redirect(c *fiber.Ctx, target string) error {
+	c.Set(fiber.HeaderReferrerPolicy, "no-referrer")
+	return c.Redirect(target, http.StatusSeeOther)
+}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"runtime"
 	"strings"
 	"time"
@@ -26,6 +27,14 @@ type sqliteDB struct {
 // OpenSQLite opens or creates the database file at path. Every committed
 // transaction is on disk (synchronous=FULL) before its call returns.
 func OpenSQLite(ctx context.Context, path string) (DB, error) {
+	// Made here for its mode; what SQLite lays beside the file takes it over.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the operator names the file
+	if err != nil {
+		return nil, fmt.Errorf("sqldb: open %s: %w", path, err)
+	}
+	if err := f.Close(); err != nil {
+		return nil, fmt.Errorf("sqldb: open %s: %w", path, err)
+	}
 	const common = "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
 	file := (&url.URL{Scheme: "file", Opaque: url.PathEscape(path)}).String()
 	writer, err := sql.Open("sqlite", file+"?_txlock=immediate&"+common)

@@ -20,9 +20,6 @@ import (
 	"github.com/dify-sso/dify-sso/pkg/server"
 )
 
-// maxName is the longest name of a person or workspace in characters.
-const maxName = 255
-
 func (a *api) setupPage(c *fiber.Ctx) error {
 	at, err := a.Installation.SetUpAt(c.UserContext())
 	if err != nil {
@@ -75,21 +72,13 @@ func parseOwner(c *fiber.Ctx, view *webui.Setup) installation.Owner {
 	problem := func(name string) {
 		view.Problems = append(view.Problems, webui.Problem{Field: name, Key: "problem." + name})
 	}
-	var owner installation.Owner
-	var ok bool
 	if view.Code == "" {
 		problem("setup_code")
 	}
-	if owner.Email, ok = canon.Email(view.Email); !ok {
-		problem("email")
+	owner, wrong := installation.ParseOwner(view.Email, view.Name, view.Workspace, secret.New(field(c, "password")))
+	for _, name := range wrong {
+		problem(name)
 	}
-	if owner.Name, ok = canon.Text(view.Name, maxName); !ok {
-		problem("name")
-	}
-	if owner.WorkspaceName, ok = canon.Text(view.Workspace, maxName); !ok {
-		problem("workspace_name")
-	}
-	owner.Password = secret.New(field(c, "password"))
 	if field(c, "password") != field(c, "password_again") {
 		problem("password_again")
 	}

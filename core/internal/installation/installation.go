@@ -142,6 +142,26 @@ type Owner struct {
 	WorkspaceName string
 }
 
+// MaxName is the longest name of a person or workspace in characters.
+const MaxName = 255
+
+// ParseOwner bounds the fields of an owner and names those that are wrong: email,
+// name or workspace_name. The password is judged by SetUp and CreateOwner.
+func ParseOwner(email, name, workspaceName string, password secret.Text) (o Owner, wrong []string) {
+	var ok bool
+	if o.Email, ok = canon.Email(email); !ok {
+		wrong = append(wrong, "email")
+	}
+	if o.Name, ok = canon.Text(name, MaxName); !ok {
+		wrong = append(wrong, "name")
+	}
+	if o.WorkspaceName, ok = canon.Text(workspaceName, MaxName); !ok {
+		wrong = append(wrong, "workspace_name")
+	}
+	o.Password = password
+	return o, wrong
+}
+
 // SetUp creates the first owner for whoever holds the set-up code. It returns
 // ErrAlreadySetUp, ErrSetupCodeWrong, a password rule of package account, or a 503.
 func (s *Service) SetUp(ctx context.Context, code secret.Text, o Owner) (account.Account, error) {

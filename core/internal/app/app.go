@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package app
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/dify-sso/dify-sso/core/internal/account"
+	"github.com/dify-sso/dify-sso/core/internal/authz"
+	"github.com/dify-sso/dify-sso/core/internal/console"
+	"github.com/dify-sso/dify-sso/core/internal/datadir"
+	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
+	"github.com/dify-sso/dify-sso/core/internal/httpapi"
+	"github.com/dify-sso/dify-sso/core/internal/installation"
+	"github.com/dify-sso/dify-sso/core/internal/limits"
+	"github.com/dify-sso/dify-sso/core/internal/token"
+	"github.com/dify-sso/dify-sso/core/internal/webui"
+	"github.com/dify-sso/dify-sso/core/internal/workspace"
+	"github.com/dify-sso/dify-sso/pkg/audit"
+	"github.com/dify-sso/dify-sso/pkg/clientip"
+	"github.com/dify-sso/dify-sso/pkg/server"
+	"github.com/dify-sso/dify-sso/pkg/telemetry"
+)
+
+// Options are what does not come from settings.
+type Options struct {
+	Log     *slog.Logger
+	Version string
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+	// Wrap changes the stores before anything is built on them; tests inject faults.
+	Wrap func(*Stores)
+}
+
+// App is core, built and not yet listening.
+type App struct {
+	Settings     *Settings
+	Installation *installation.Service
+	Stores       *Stores
+
+	opts     Options
+	devices  *devicegrant.Service
+	tokens   *token.Service
+	limits   *limits.Table
+	recorder *audit.Recorder
+	public   *fiber.App
+	inner    *fiber.App
+	draining atomic.Bool
+}
+
+// New opens the stores and builds every service. It starts no goroutine and binds no
+// port; Close ends what it has opened. It returns config.Problems for keys that do not
+// fit and installation.ErrKeyChanged.
+func New(ctx context.Context, s *Settings, o Options) (*App, error) {
+	if s == nil || o.Log == nil {
+		return nil, errors.New("app: settings and log are required")
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	dir, err := datadir.Open(s.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	k, err := loadKeys(s, dir)
+	if err != nil {
+		return nil, err
+	}
+	stores, err := openStores(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	if o.Wrap != nil {
+		o.Wrap(stores)
+	}
+	a := &App{Settings: s, Stores: stores, opts: o}
+	if err := a.build(ctx, k); err != nil {
+		return nil, errors.Join(err, stores.DB.Close())
+	}
+	return a, nil
+}
+
+// build wires the services, then the routes.
+func (a *App) build(ctx context.Context, k *keys) error {
+	s, st, now := a.Settings, a.Stores, a.opts.Now
+	metrics := telemetry.NewMetrics("core", a.opts.Version)
+	recorder, err := audit.NewRecorder(st.Audit, a.opts.Log)
+	if err != nil {
+		return err
+	}
+	a.recorder = recorder
+	passwords := account.NewPasswords(s.PasswordMinLength)
+	a.Installation, err = installation.New(installation.Deps{
+		Store: st.Installation, Passwords: passwords, Recorder: recorder, Now: now, Sealing: k.sealing, CanaryKey: k.canary,
+	})
+	if err != nil {
+		return err
+	}
+	if err := a.Installation.Open(ctx); err != nil {
+		return err
+	}
+	kinds, err := token.NewKindRegistry(token.AccountKind)
+	if err != nil {
+		return err
+	}
+	a.tokens, err = token.New(token.Deps{Store: st.Tokens, Kinds: kinds, Recorder: recorder, Now: now, TTL: days(s.OAuthTTLDays)})
+	if err != nil {
+		return err
+	}
+	workspaces, err := workspace.New(st.Workspaces)
+	if err != nil {
+		return err
+	}
+	a.devices, err = devicegrant.New(devicegrant.Deps{
+		Store: st.Grants, Minter: a.tokens, Workspaces: workspaces, Recorder: recorder, Now: now, UserCodeKey: k.userCode, Clients: s.KnownClientIDs,
+	})
+	if err != nil {
+		return err
+	}
+	sessions, err := console.New(console.Deps{
+		Store: st.Console, Accounts: st.Accounts, Passwords: passwords, Recorder: recorder, Now: now, CSRFKey: k.csrf,
+		Idle: time.Duration(s.SessionIdleHours) * time.Hour, Max: days(s.SessionMaxDays),
+	})
+	if err != nil {
+		return err
+	}
+	a.limits, err = limits.New(limits.Deps{Store: st.Counters, Recorder: recorder, Now: now, Overrides: s.overrides, Refused: metrics.Refused})
+	if err != nil {
+		return err
+	}
+	bearer, err := authz.New(authz.Deps{Kinds: kinds, Tokens: a.tokens, Limits: a.limits, Recorder: recorder, Now: now})
+	if err != nil {
+		return err
+	}
+	metrics.Gauge("dify_sso_device_grants", "Live device authorizations.", func() float64 {
+		n, _ := st.Grants.Live(context.Background())
+		return float64(n)
+	})
+	return a.mount(metrics, httpapi.Deps{
+		Installation: a.Installation, Console: sessions, Devices: a.devices, Entries: devicegrant.NewEntries(k.entry),
+		Tokens: a.tokens, Workspaces: workspaces, Bearer: bearer, Limits: a.limits, UI: webui.New(s.Public),
+		Recorder: recorder, Log: a.opts.Log, Now: now, Public: s.Public, Version: a.opts.Version,
+		SessionMax: days(s.SessionMaxDays), Ready: func() bool { return a.Check(context.Background()) == nil },
+	})
+}
+
+// mount builds the two listeners' route tables.
+func (a *App) mount(metrics *telemetry.Metrics, deps httpapi.Deps) error {
+	page, isPage := httpapi.Pages(deps)
+	cfg := server.Config{
+		Log: a.opts.Log, Now: a.opts.Now, Addresses: clientip.New(a.Settings.TrustedProxies), HSTS: a.Settings.Public.Scheme == "https",
+		Page: page, IsPage: isPage, Observe: metrics.Observe,
+		ReadTimeout: a.Settings.ReadTimeout, IdleTimeout: a.Settings.IdleTimeout,
+		MaxHeaderBytes: a.Settings.MaxHeaderBytes, MaxConnections: a.Settings.MaxConnections,
+	}
+	var err error
+	if a.public, err = server.New(cfg); err != nil {
+		return err
+	}
+	if err := httpapi.Mount(a.public, deps); err != nil {
+		return err
+	}
+	cfg.Page, cfg.IsPage, cfg.Observe, cfg.HSTS = nil, nil, nil, false
+	if a.inner, err = server.New(cfg); err != nil {
+		return err
+	}
+	httpapi.MountInner(a.inner, httpapi.Inner{Ready: a.Check, Metrics: metrics.Registry})
+	return nil
+}
+
+// NotReadyError says why this process wants no requests.
+type NotReadyError struct {
+	What  string
+	Cause error
+}
+
+// Error implements error.
+func (e *NotReadyError) Error() string { return e.What }
+
+// Unwrap gives the cause.
+func (e *NotReadyError) Unwrap() error { return e.Cause }
+
+// readyLimit bounds the question, so that a hanging store is an answer too.
+const readyLimit = 2 * time.Second
+
+// Check asks every store. It returns NotReadyError.
+func (a *App) Check(ctx context.Context) error {
+	if a.draining.Load() {
+		return &NotReadyError{What: "shutting down"}
+	}
+	ctx, cancel := context.WithTimeout(ctx, readyLimit)
+	defer cancel()
+	if err := a.Stores.DB.Ping(ctx); err != nil {
+		return &NotReadyError{What: "sql", Cause: err}
+	}
+	if _, err := a.Stores.Grants.Live(ctx); err != nil {
+		return &NotReadyError{What: "store", Cause: err}
+	}
+	return nil
+}
+
+// Close ends what New has opened, writing first what still waits.
+func (a *App) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	return errors.Join(a.recorder.Flush(ctx), a.Stores.DB.Close())
+}
+
+func days(n int) time.Duration { return time.Duration(n) * 24 * time.Hour }

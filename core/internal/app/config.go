@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package app
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/dify-sso/dify-sso/pkg/secret"
+)
+
+// Config is every setting of core (docs/config.md). The tags are what
+// "core config print" and the reference show.
+type Config struct {
+	Listen      string `env:"LISTEN" doc:"address of the public listener"`
+	InnerListen string `env:"INNER_LISTEN" doc:"address of the second listener: health, readiness, metrics; never public"`
+
+	ConsoleAPIURL string `env:"CONSOLE_API_URL" doc:"public base address, without a path; https unless loopback"`
+	ConsoleWebURL string `env:"CONSOLE_WEB_URL" doc:"address of the pages; the same origin as CONSOLE_API_URL; empty takes that one"`
+
+	DataDir        string      `env:"DATA_DIR" doc:"directory of the embedded database, generated keys and the lock"`
+	SecretKey      secret.Text `env:"SECRET_KEY" doc:"at least 32 bytes; CSRF tokens and user-code digests derive from it; created in DATA_DIR when empty"`
+	SealingKeyFile string      `env:"SEALING_KEY_FILE" doc:"file with one id:base64(32 bytes) per line, the first seals, all open; created in DATA_DIR when empty"`
+
+	TrustedProxies []netip.Prefix `env:"TRUSTED_PROXIES" doc:"networks whose X-Forwarded-For counts, as a comma list of CIDRs"`
+
+	KnownClientIDs []string `env:"OPENAPI_KNOWN_CLIENT_IDS" doc:"client ids that may ask for a device code"`
+
+	RateLimitPerToken int    `env:"OPENAPI_RATE_LIMIT_PER_TOKEN" doc:"requests per minute and token; 0 to 100000, 0 is off"`
+	ApproveRateLimit  int    `env:"DEVICE_FLOW_APPROVE_RATE_LIMIT_PER_HOUR" doc:"decisions per hour and account; 1 to 1000"`
+	RateLimits        string `env:"RATE_LIMITS" doc:"overrides of any limit by name, such as device.code.addr=120/1h,bearer.token=0"`
+	DeviceMaxGrants   int    `env:"DEVICE_MAX_GRANTS" doc:"live device authorizations kept in process; beyond it 503"`
+	OAuthTTLDays      int    `env:"OAUTH_TTL_DAYS" doc:"life of a token in days; brought into 1 to 365"`
+	SessionIdleHours  int    `env:"SESSION_IDLE_HOURS" doc:"hours after which an unseen browser is signed out unless remembered; 1 to 168"`
+	SessionMaxDays    int    `env:"SESSION_MAX_DAYS" doc:"days after which every browser is signed out; 1 to 90"`
+	PasswordMinLength int    `env:"PASSWORD_MIN_LENGTH" doc:"least length of a new password in characters; 8 to 64"`
+
+	SetupToken secret.Text `env:"SETUP_TOKEN" doc:"set-up code to use in place of one that is drawn"`
+
+	ShutdownDelay time.Duration `env:"SHUTDOWN_DELAY" doc:"from not ready to closed listeners"`
+	ShutdownGrace time.Duration `env:"SHUTDOWN_GRACE" doc:"what running requests then get"`
+
+	ReadTimeout    time.Duration `env:"READ_TIMEOUT" doc:"time to read a request"`
+	IdleTimeout    time.Duration `env:"IDLE_TIMEOUT" doc:"life of an idle connection"`
+	MaxHeaderBytes int           `env:"MAX_HEADER_BYTES" doc:"largest header block in bytes; 4096 to 65536"`
+	MaxConnections int           `env:"MAX_CONNECTIONS" doc:"connections at once on the public listener; 16 to 1000000"`
+
+	LogLevel  string `env:"LOG_LEVEL" doc:"debug, info, warn or error"`
+	LogFormat string `env:"LOG_FORMAT" doc:"json or text"`
+}
+
+// Defaults are the settings of a fresh embedded installation on one machine.
+func Defaults() Config {
+	return Config{
+		Listen: "127.0.0.1:5001", InnerListen: "127.0.0.1:5002",
+		ConsoleAPIURL: "http://127.0.0.1:5001",
+		DataDir:       "./data",
+
+		KnownClientIDs:    []string{"difyctl", "difyauth"},
+		RateLimitPerToken: 60, ApproveRateLimit: 10,
+		DeviceMaxGrants: 100_000, OAuthTTLDays: 14,
+		SessionIdleHours: 12, SessionMaxDays: 30, PasswordMinLength: 8,
+
+		ShutdownGrace: 20 * time.Second,
+		ReadTimeout:   10 * time.Second, IdleTimeout: time.Minute,
+		MaxHeaderBytes: 16 << 10, MaxConnections: 10_000,
+		LogLevel: "info", LogFormat: "json",
+	}
+}

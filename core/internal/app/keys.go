@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package app
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/dify-sso/dify-sso/core/internal/datadir"
+	"github.com/dify-sso/dify-sso/pkg/config"
+	"github.com/dify-sso/dify-sso/pkg/seal"
+	"github.com/dify-sso/dify-sso/pkg/secret"
+)
+
+// keys are one key per purpose, all derived from SECRET_KEY, and those that seal.
+type keys struct {
+	userCode, csrf, entry, canary []byte
+	sealing                       *seal.Keys
+}
+
+// sealingKeyID names the key that an embedded installation makes for itself.
+const sealingKeyID = "k1"
+
+// loadKeys reads the keys, making in the data directory those that were not given. A
+// database without its keys is refused: a new key would make what it holds useless.
+func loadKeys(s *Settings, dir *datadir.Dir) (*keys, error) {
+	var problems config.Problems
+	orphan := dir.Has(datadir.DatabaseFile)
+
+	master := s.SecretKey
+	if master.IsZero() {
+		if orphan && !dir.Has(datadir.SecretKeyFile) {
+			problems.Add("SECRET_KEY", "is missing: %s exists, but the key it was made with does not; restore %s", dir.Path(datadir.DatabaseFile), dir.Path(datadir.SecretKeyFile))
+		} else if text, err := dir.Once(datadir.SecretKeyFile, func() []byte { return []byte(secret.Random() + "\n") }); err != nil {
+			problems.Add("SECRET_KEY", "%s", err)
+		} else {
+			master = secret.New(strings.TrimRight(string(text), "\r\n"))
+		}
+	}
+	var sealing *seal.Keys
+	file, err := readSealing(s, dir, orphan)
+	if err == nil {
+		sealing, err = seal.Parse(file)
+	}
+	if err != nil {
+		problems.Add("SEALING_KEY_FILE", "%s", err)
+	}
+	if err := problems.Err(); err != nil {
+		return nil, err
+	}
+
+	k := &keys{sealing: sealing}
+	for purpose, key := range map[string]*[]byte{
+		"device.user_code": &k.userCode, "console.csrf": &k.csrf, "device.entry": &k.entry, "installation.canary": &k.canary,
+	} {
+		if *key, err = secret.Derive(master, purpose); err != nil {
+			return nil, fmt.Errorf("SECRET_KEY: %w", err)
+		}
+	}
+	return k, nil
+}
+
+func readSealing(s *Settings, dir *datadir.Dir, orphan bool) ([]byte, error) {
+	if s.SealingKeyFile != "" {
+		return os.ReadFile(s.SealingKeyFile) // its mode is the operator's: a mounted secret belongs to a group
+	}
+	if orphan && !dir.Has(datadir.SealingKeyFile) {
+		return nil, fmt.Errorf("is missing: %s exists, but the key it was made with does not; restore %s", dir.Path(datadir.DatabaseFile), dir.Path(datadir.SealingKeyFile))
+	}
+	return dir.Once(datadir.SealingKeyFile, func() []byte { return seal.NewKeyFile(sealingKeyID) })
+}

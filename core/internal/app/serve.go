@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/dify-sso/dify-sso/core/internal/datadir"
+	"github.com/dify-sso/dify-sso/core/internal/jobs"
+	"github.com/dify-sso/dify-sso/pkg/lifecycle"
+)
+
+// Listeners are the bound ports of a serving App.
+type Listeners struct{ Public, Inner net.Listener }
+
+// LockData keeps a second server out of the data directory until release is called.
+// It returns datadir.InUseError.
+func LockData(s *Settings) (release func() error, err error) {
+	dir, err := datadir.Open(s.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	return dir.Lock()
+}
+
+// Listen binds both ports.
+func (a *App) Listen() (*Listeners, error) {
+	public, err := net.Listen("tcp", a.Settings.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("LISTEN: %w", err)
+	}
+	inner, err := net.Listen("tcp", a.Settings.InnerListen)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("INNER_LISTEN: %w", err), public.Close())
+	}
+	return &Listeners{Public: public, Inner: inner}, nil
+}
+
+// Serve answers until ctx ends, then drains: readiness says no for SHUTDOWN_DELAY,
+// the listeners close, running requests get SHUTDOWN_GRACE, and what was recorded is
+// written. The first failure of a part ends all of them.
+func (a *App) Serve(ctx context.Context, l *Listeners) error {
+	// Workers outlive the listeners: what the last request recorded is still written.
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	workers := make(chan error, 1)
+	go func() {
+		workers <- lifecycle.Run(background,
+			lifecycle.Worker{Name: "audit", Run: a.recorder.Run},
+			lifecycle.Worker{Name: "token usage", Run: a.tokens.RunUsage},
+			lifecycle.Worker{Name: "grant clean-up", Run: a.devices.RunCleanup},
+			lifecycle.Worker{Name: "sweep", Run: jobs.Sweep(a.opts.Now, a.sweep)},
+		)
+	}()
+	served := make(chan error, 2)
+	go func() { served <- a.public.Listener(l.Public) }()
+	go func() { served <- a.inner.Listener(l.Inner) }()
+
+	var failure error
+	select {
+	case <-ctx.Done():
+		a.drain()
+	case failure = <-served:
+	case failure = <-workers:
+		workers <- nil // it has ended
+	}
+	a.draining.Store(true)
+	for _, app := range []*fiber.App{a.public, a.inner} {
+		if err := app.ShutdownWithTimeout(a.Settings.ShutdownGrace + time.Millisecond); err != nil && failure == nil && !errors.Is(err, context.DeadlineExceeded) {
+			failure = err
+		}
+	}
+	stop()
+	return errors.Join(failure, <-workers)
+}
+
+func (a *App) drain() {
+	a.draining.Store(true)
+	a.opts.Log.Info("draining", slog.Duration("delay", a.Settings.ShutdownDelay), slog.Duration("grace", a.Settings.ShutdownGrace))
+	time.Sleep(a.Settings.ShutdownDelay)
+}
+
+// sweep frees what is over. Stores that a test has put in the place of ours sweep
+// for themselves.
+func (a *App) sweep(now time.Time) {
+	a.Stores.grants.Sweep(now)
+	a.Stores.counters.Sweep(now)
+	a.limits.Sweep(now)
+}

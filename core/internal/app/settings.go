@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package app
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
+	"github.com/dify-sso/dify-sso/core/internal/limits"
+	"github.com/dify-sso/dify-sso/core/internal/token"
+	"github.com/dify-sso/dify-sso/pkg/config"
+	"github.com/dify-sso/dify-sso/pkg/ratelimit"
+	"github.com/dify-sso/dify-sso/pkg/secret"
+	"github.com/dify-sso/dify-sso/pkg/telemetry"
+)
+
+// Settings are a Config that has been judged, with what derives from it.
+type Settings struct {
+	Config
+	// Public is the origin under which people and clients reach this service.
+	Public *url.URL
+	// Warnings tell of settings that were changed or are unusual.
+	Warnings  []string
+	level     slog.Level
+	overrides map[limits.Name]limits.Override
+}
+
+// Logger is the service's structured log as the settings ask for it.
+func (s *Settings) Logger(w io.Writer) *slog.Logger {
+	return telemetry.NewLogger(w, s.level, s.LogFormat)
+}
+
+// Loopback reports whether nobody but this machine reaches the public address.
+func (s *Settings) Loopback() bool { return loopback(s.Public.Hostname()) }
+
+// Sources are where settings come from; the last named wins.
+type Sources struct {
+	// File is the path of a YAML file; empty takes core.yaml of the working directory
+	// where there is one.
+	File    string
+	Environ []string
+	Flags   map[string]string
+}
+
+// defaultFile is read when no other is named.
+const defaultFile = "core.yaml"
+
+// Load reads and judges the settings. It reports all problems at once, as
+// config.Problems. Secrets are taken out of the environment of this process.
+func Load(s Sources) (*Settings, error) {
+	cfg := Defaults()
+	o := config.Options{Environ: s.Environ, Flags: s.Flags, ReadFile: os.ReadFile, Unsetenv: os.Unsetenv, YAMLName: s.File}
+	if o.YAMLName == "" {
+		o.YAMLName = defaultFile
+	}
+	content, err := os.ReadFile(o.YAMLName)
+	if err != nil && (s.File != "" || !os.IsNotExist(err)) {
+		return nil, fmt.Errorf("configuration file: %w", err)
+	}
+	o.YAML = content
+
+	var problems config.Problems
+	if err := config.Load(&cfg, o); err != nil {
+		found, ok := err.(config.Problems) //nolint:errorlint // Load returns it as it is
+		if !ok {
+			return nil, err
+		}
+		problems = found
+	}
+	out := judge(cfg, &problems)
+	if err := problems.Err(); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// judge checks ranges and what must fit together.
+func judge(cfg Config, problems *config.Problems) *Settings {
+	s := &Settings{Config: cfg}
+	s.judgeAddresses(problems)
+	within := func(key string, value, least, most int) {
+		if value < least || value > most {
+			problems.Add(key, "must be %d to %d", least, most)
+		}
+	}
+	within("OPENAPI_RATE_LIMIT_PER_TOKEN", cfg.RateLimitPerToken, 0, 100_000)
+	within("DEVICE_FLOW_APPROVE_RATE_LIMIT_PER_HOUR", cfg.ApproveRateLimit, 1, 1000)
+	within("DEVICE_MAX_GRANTS", cfg.DeviceMaxGrants, 1, 10_000_000)
+	within("SESSION_IDLE_HOURS", cfg.SessionIdleHours, 1, 168)
+	within("SESSION_MAX_DAYS", cfg.SessionMaxDays, 1, 90)
+	within("PASSWORD_MIN_LENGTH", cfg.PasswordMinLength, 8, 64)
+	within("MAX_HEADER_BYTES", cfg.MaxHeaderBytes, 4096, 65536)
+	within("MAX_CONNECTIONS", cfg.MaxConnections, 16, 1_000_000)
+
+	for key, d := range map[string]time.Duration{"SHUTDOWN_DELAY": cfg.ShutdownDelay, "SHUTDOWN_GRACE": cfg.ShutdownGrace} {
+		if d < 0 || d > 10*time.Minute {
+			problems.Add(key, "must be 0s to 10m")
+		}
+	}
+	for key, d := range map[string]time.Duration{"READ_TIMEOUT": cfg.ReadTimeout, "IDLE_TIMEOUT": cfg.IdleTimeout} {
+		if d < time.Second || d > 10*time.Minute {
+			problems.Add(key, "must be 1s to 10m")
+		}
+	}
+	if !cfg.SecretKey.IsZero() && len(cfg.SecretKey.Reveal()) < secret.MinMaster {
+		problems.Add("SECRET_KEY", "must have at least %d bytes", secret.MinMaster)
+	}
+	if !cfg.SetupToken.IsZero() && len(cfg.SetupToken.Reveal()) < minSetupToken {
+		problems.Add("SETUP_TOKEN", "must have at least %d characters", minSetupToken)
+	}
+	if cfg.DataDir == "" {
+		problems.Add("DATA_DIR", "must name a directory")
+	}
+	if err := s.level.UnmarshalText([]byte(cfg.LogLevel)); err != nil {
+		problems.Add("LOG_LEVEL", "must be debug, info, warn or error")
+	}
+	if cfg.LogFormat != "json" && cfg.LogFormat != "text" {
+		problems.Add("LOG_FORMAT", "must be json or text")
+	}
+	if len(cfg.KnownClientIDs) == 0 || slices.ContainsFunc(cfg.KnownClientIDs, func(id string) bool { return !devicegrant.ValidClientID(id) }) {
+		problems.Add("OPENAPI_KNOWN_CLIENT_IDS", "must be a comma list of client ids, at least one")
+	}
+	if clamped, changed := token.ClampTTLDays(cfg.OAuthTTLDays); changed {
+		s.Warnings = append(s.Warnings, fmt.Sprintf("OAUTH_TTL_DAYS=%d was brought to %d", cfg.OAuthTTLDays, clamped))
+		s.OAuthTTLDays = clamped
+	}
+	s.judgeLimits(problems)
+	return s
+}
+
+// minSetupToken keeps a set-up code beyond guessing within its rate limit.
+const minSetupToken = 16
+
+func (s *Settings) judgeAddresses(problems *config.Problems) {
+	for key, address := range map[string]string{"LISTEN": s.Listen, "INNER_LISTEN": s.InnerListen} {
+		if _, port, err := net.SplitHostPort(address); err != nil || port == "" {
+			problems.Add(key, "must be host:port")
+		}
+	}
+	if s.Listen == s.InnerListen && !strings.HasSuffix(s.Listen, ":0") {
+		problems.Add("INNER_LISTEN", "must differ from LISTEN")
+	}
+	public, reason := origin(s.ConsoleAPIURL)
+	if reason != "" {
+		problems.Add("CONSOLE_API_URL", "%s", reason)
+	}
+	s.Public = public
+	if s.ConsoleWebURL == "" {
+		s.ConsoleWebURL = s.ConsoleAPIURL
+	}
+	web, reason := origin(s.ConsoleWebURL)
+	switch {
+	case reason != "":
+		problems.Add("CONSOLE_WEB_URL", "%s", reason)
+	case public != nil && *web != *public:
+		problems.Add("CONSOLE_WEB_URL", "must have the same origin as CONSOLE_API_URL")
+	}
+}
+
+// origin takes an address apart and says what is wrong with it.
+func origin(s string) (*url.URL, string) {
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, "must be an address such as https://sso.example.com"
+	}
+	if strings.TrimSuffix(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return nil, "must be an address without user, path, query or fragment"
+	}
+	if u.Scheme == "http" && !loopback(u.Hostname()) {
+		return nil, "must be https unless the host is a loopback address: its cookies would travel in clear"
+	}
+	return &url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host)}, ""
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// judgeLimits reads RATE_LIMITS, which wins over the two settings of one limit each.
+func (s *Settings) judgeLimits(problems *config.Problems) {
+	s.overrides = map[limits.Name]limits.Override{
+		limits.BearerToken:         {Limit: s.RateLimitPerToken},
+		limits.DeviceDecideAccount: {Limit: s.ApproveRateLimit},
+	}
+	if s.RateLimitPerToken == 0 {
+		s.warnOff(limits.BearerToken)
+	}
+	for item := range strings.SplitSeq(s.RateLimits, ",") {
+		if item = strings.TrimSpace(item); item == "" {
+			continue
+		}
+		name, value, _ := strings.Cut(item, "=")
+		limit, window, err := ratelimit.Parse(value)
+		switch {
+		case !slices.Contains(limits.Names(), name):
+			problems.Add("RATE_LIMITS", "names no limit: %q; the limits are %s", name, strings.Join(limits.Names(), ", "))
+		case err != nil:
+			problems.Add("RATE_LIMITS", `%s: a limit reads "120/1h", "60" or "0"`, name)
+		default:
+			s.overrides[limits.Name(name)] = limits.Override{Limit: limit, Window: window}
+			if limit == 0 {
+				s.warnOff(limits.Name(name))
+			}
+		}
+	}
+}
+
+func (s *Settings) warnOff(name limits.Name) {
+	s.Warnings = append(s.Warnings, fmt.Sprintf("the rate limit %s is off", name))
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/dify-sso/dify-sso/core/internal/account"
+	"github.com/dify-sso/dify-sso/core/internal/console"
+	"github.com/dify-sso/dify-sso/core/internal/datadir"
+	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
+	"github.com/dify-sso/dify-sso/core/internal/installation"
+	"github.com/dify-sso/dify-sso/core/internal/memstore"
+	"github.com/dify-sso/dify-sso/core/internal/sqlstore"
+	"github.com/dify-sso/dify-sso/core/internal/token"
+	"github.com/dify-sso/dify-sso/core/internal/workspace"
+	"github.com/dify-sso/dify-sso/pkg/audit"
+	"github.com/dify-sso/dify-sso/pkg/ratelimit"
+	"github.com/dify-sso/dify-sso/pkg/sqldb"
+)
+
+// Stores are what the services stand on. Tests wrap them with faults.
+type Stores struct {
+	DB           sqldb.DB
+	Accounts     account.Store
+	Workspaces   workspace.Store
+	Tokens       token.Store
+	Console      console.Store
+	Installation installation.Store
+	Audit        audit.Sink
+	Grants       devicegrant.Store
+	Counters     ratelimit.Store
+
+	grants   *memstore.Grants
+	counters *ratelimit.Memory
+}
+
+// maxCounters bounds the rate-limit counters in process, about 150 bytes each.
+const maxCounters = 200_000
+
+// OpenDatabase opens the database of the settings without looking at its schema. The
+// keys are made first: a database never exists without them.
+func OpenDatabase(ctx context.Context, s *Settings) (sqldb.DB, error) {
+	dir, err := datadir.Open(s.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := loadKeys(s, dir); err != nil {
+		return nil, err
+	}
+	return sqldb.OpenSQLite(ctx, dir.Path(datadir.DatabaseFile))
+}
+
+// openStores opens the embedded stores and brings the schema up to date. A schema
+// that a newer program wrote is refused.
+func openStores(ctx context.Context, s *Settings) (*Stores, error) {
+	db, err := OpenDatabase(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	if err := migrate(ctx, db); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	grants, counters := memstore.NewGrants(s.DeviceMaxGrants), ratelimit.NewMemory(maxCounters)
+	return &Stores{
+		DB: db, Accounts: sqlstore.Accounts{DB: db}, Workspaces: sqlstore.Workspaces{DB: db}, Tokens: sqlstore.Tokens{DB: db},
+		Console: sqlstore.Console{DB: db}, Installation: sqlstore.Installation{DB: db}, Audit: sqlstore.Audit{DB: db},
+		Grants: grants, Counters: counters, grants: grants, counters: counters,
+	}, nil
+}
+
+// migrate applies what is pending: an embedded database belongs to this one process.
+func migrate(ctx context.Context, db sqldb.DB) error {
+	m, err := sqlstore.NewMigrator(db)
+	if err != nil {
+		return err
+	}
+	status, err := m.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if errors.Is(status.Check(), sqlstore.ErrSchemaOlder) {
+		if _, err := m.Up(ctx); err != nil {
+			return err
+		}
+		if status, err = m.Status(ctx); err != nil {
+			return err
+		}
+	}
+	if err := status.Check(); err != nil {
+		return fmt.Errorf("%w (it is at version %d, this program at %d)", err, status.Current, status.Target)
+	}
+	return nil
+}

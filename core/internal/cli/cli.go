@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/mattn/go-isatty"
+	"github.com/spf13/cobra"
+
+	"github.com/dify-sso/dify-sso/core/internal/app"
+	"github.com/dify-sso/dify-sso/pkg/config"
+	"github.com/dify-sso/dify-sso/pkg/secret"
+	"github.com/dify-sso/dify-sso/pkg/telemetry"
+)
+
+// Exit codes.
+const (
+	exitOK      = 0
+	exitFailure = 1
+	exitUsage   = 2 // wrong arguments or settings
+)
+
+// Env is what a command finds around it.
+type Env struct {
+	Stdin    io.Reader
+	Stdout   io.Writer
+	Stderr   io.Writer
+	Environ  []string
+	Terminal bool // stdout is read by a person
+	Version  string
+	// Started is called once serve answers; nil is fine. Tests learn the ports by it.
+	Started func(public, inner string)
+	// Signals ends serve; nil means SIGINT and SIGTERM of this process.
+	Signals func(ctx context.Context) (context.Context, context.CancelFunc)
+	// Options of every app that is built; tests wrap stores.
+	Options app.Options
+}
+
+// System is the environment of this process.
+func System(version string) Env {
+	return Env{
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Environ: os.Environ(),
+		Terminal: isatty.IsTerminal(os.Stdout.Fd()), Version: strings.TrimPrefix(version, "v"), Signals: untilSignal,
+	}
+}
+
+// usageError is a mistake in how the command was called.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// Run runs one command and gives its exit code.
+func Run(args []string, env Env) int {
+	c := &command{Env: env}
+	root := c.root()
+	root.SetArgs(args)
+	root.SetIn(env.Stdin)
+	root.SetOut(env.Stdout)
+	root.SetErr(env.Stderr)
+	err := root.ExecuteContext(context.Background())
+	if err == nil {
+		return exitOK
+	}
+	var problems config.Problems
+	var usage usageError
+	switch {
+	case errors.As(err, &problems):
+		fmt.Fprintln(env.Stderr, "core: the configuration does not hold:")
+		for _, p := range problems {
+			fmt.Fprintf(env.Stderr, "  %s: %s\n", p.Key, p.Text)
+		}
+		return exitUsage
+	case errors.As(err, &usage):
+		fmt.Fprintf(env.Stderr, "core: %v\nType \"core --help\" for the commands.\n", err)
+		return exitUsage
+	default:
+		fmt.Fprintln(env.Stderr, "core:", err)
+		return exitFailure
+	}
+}
+
+type command struct {
+	Env
+	file   string
+	output string
+	flags  map[string]*string // by configuration key
+}
+
+func (c *command) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "core",
+		Short: "Sign-in for command-line tools: the OAuth 2.0 device authorization grant",
+		Long: `core signs command-line tools in through a browser (RFC 8628) and keeps what
+they are signed in on.
+
+Settings come from core.yaml, the environment and flags; the last wins. Every
+setting that "core config print" lists is all three: DATA_DIR, data_dir and
+--data-dir; secrets have no flag but are also read from the file that SECRET_KEY_FILE
+and the like name. Without any, everything is kept in ./data and served on
+http://127.0.0.1:5001.
+
+  core serve                 serve, on the embedded database
+  core admin setup-code      let the first owner in by a browser
+  core admin create-owner    or create them here
+  core config print          every setting with its value
+
+Exit codes: 0 done, 1 failed, 2 wrong arguments or settings.`,
+		SilenceUsage: true, SilenceErrors: true, Version: c.Version,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+	}
+	root.SetVersionTemplate("core {{.Version}}\n")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	c.settingFlags(root)
+	root.AddCommand(c.serve(), c.config(), c.migrate(), c.admin(), c.version())
+	return root
+}
+
+// usual are the settings whose flags the help lists; "core config print" has them all.
+var usual = []string{"LISTEN", "CONSOLE_API_URL", "DATA_DIR", "LOG_FORMAT"}
+
+// settingFlags gives every setting that is no secret a flag: LISTEN is --listen. A
+// secret on a command line would be seen by everybody on the machine.
+func (c *command) settingFlags(root *cobra.Command) {
+	root.PersistentFlags().StringVar(&c.file, "config", "", "configuration file (core.yaml where there is one)")
+	defaults := app.Defaults()
+	c.flags = map[string]*string{}
+	for _, f := range config.Fields(&defaults) {
+		if !f.Secret {
+			name := strings.ToLower(strings.ReplaceAll(f.Key, "_", "-"))
+			c.flags[f.Key] = root.PersistentFlags().String(name, f.Value, f.Doc)
+			root.PersistentFlags().Lookup(name).Hidden = !slices.Contains(usual, f.Key)
+		}
+	}
+}
+
+// settings reads them from all sources.
+func (c *command) settings(cmd *cobra.Command) (*app.Settings, error) {
+	given := map[string]string{}
+	for key, value := range c.flags {
+		if cmd.Flags().Changed(strings.ToLower(strings.ReplaceAll(key, "_", "-"))) {
+			given[key] = *value
+		}
+	}
+	return app.Load(app.Sources{File: c.file, Environ: c.Environ, Flags: given})
+}
+
+// open builds the application beside a server that may be running: SQLite takes
+// several processes.
+func (c *command) open(cmd *cobra.Command) (*app.App, error) {
+	s, err := c.settings(cmd)
+	if err != nil {
+		return nil, err
+	}
+	o := c.Options
+	o.Version = c.Version
+	if o.Log == nil {
+		o.Log = telemetry.NewLogger(io.Discard, 0, "json") // the audit table has the event
+	}
+	return app.New(cmd.Context(), s, o)
+}
+
+// outputFlag adds -o to a command whose answer a script would want.
+func (c *command) outputFlag(cmd *cobra.Command) *cobra.Command {
+	cmd.Flags().StringVarP(&c.output, "output", "o", "text", "text or json")
+	run := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if c.output != "text" && c.output != "json" {
+			return usageError{errors.New("-o takes text or json")}
+		}
+		return run(cmd, args)
+	}
+	return cmd
+}
+
+// print writes v as JSON under -o json, else the text.
+func (c *command) print(v any, format string, args ...any) error {
+	if c.output == "json" {
+		return json.NewEncoder(c.Stdout).Encode(v)
+	}
+	_, err := fmt.Fprintf(c.Stdout, format, args...)
+	return err
+}
+
+// noArgs refuses arguments as a usage error.
+func noArgs(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("unexpected argument %q", args[0])}
+	}
+	return nil
+}
+
+// group is a command that only has others under it.
+func group(cmd *cobra.Command, under ...*cobra.Command) *cobra.Command {
+	cmd.AddCommand(under...)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return usageError{fmt.Errorf("%s has no command %q", cmd.CommandPath(), args[0])}
+		}
+		return cmd.Help()
+	}
+	return cmd
+}
+
+func (c *command) version() *cobra.Command {
+	return c.outputFlag(&cobra.Command{Use: "version", Short: "Print the version", Args: noArgs, RunE: func(*cobra.Command, []string) error {
+		return c.print(map[string]string{"version": c.Version}, "core %s\n", c.Version)
+	}})
+}
+
+// reveal reads a password for a command: a file's first line, or standard input's.
+func (c *command) reveal(path string) (secret.Text, error) {
+	in := c.Stdin
+	if path != "-" {
+		f, err := os.Open(path) //nolint:gosec // the operator names the file
+		if err != nil {
+			return secret.Text{}, err
+		}
+		defer func() { _ = f.Close() }()
+		in = f
+	}
+	content, err := io.ReadAll(io.LimitReader(in, 4096))
+	if err != nil {
+		return secret.Text{}, err
+	}
+	line, _, _ := strings.Cut(string(content), "\n")
+	return secret.New(strings.TrimSuffix(line, "\r")), nil
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/dify-sso/dify-sso/pkg/config"
+)
+
+func (c *command) config() *cobra.Command {
+	check := c.outputFlag(&cobra.Command{
+		Use: "check", Short: "Judge the settings and list every problem", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := c.settings(cmd)
+			if err != nil {
+				return err
+			}
+			text := "The configuration holds.\n"
+			for _, w := range s.Warnings {
+				text += "warning: " + w + "\n"
+			}
+			return c.print(map[string]any{"ok": true, "warnings": append([]string{}, s.Warnings...)}, "%s", text)
+		},
+	})
+	show := c.outputFlag(&cobra.Command{
+		Use: "print", Short: "Print every setting as KEY=value; secrets are redacted", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := c.settings(cmd)
+			if err != nil {
+				return err
+			}
+			if c.output == "json" {
+				values := map[string]string{}
+				for _, f := range config.Fields(&s.Config) {
+					values[f.Key] = f.Value
+				}
+				return c.print(values, "")
+			}
+			return config.Print(c.Stdout, &s.Config)
+		},
+	})
+	return group(&cobra.Command{Use: "config", Short: "Judge or print the settings"}, check, show)
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dify-sso/dify-sso/core/internal/app"
+	"github.com/dify-sso/dify-sso/core/internal/sqlstore"
+)
+
+func (c *command) migrate() *cobra.Command {
+	up := c.migration("up", "Apply what is pending", true, func(ctx context.Context, m *sqlstore.Migrator) error {
+		applied, err := m.Up(ctx)
+		if err != nil {
+			return err
+		}
+		return c.print(map[string]any{"applied": append([]int64{}, applied...)}, "%d applied.\n", len(applied))
+	})
+	down := c.migration("down", "Take the newest migration back; what its tables hold is deleted", true, func(ctx context.Context, m *sqlstore.Migrator) error {
+		version, err := m.Down(ctx)
+		if err != nil {
+			return err
+		}
+		if version == 0 {
+			return c.print(map[string]any{"version": nil}, "Nothing to take back.\n")
+		}
+		return c.print(map[string]any{"version": version}, "Version %d taken back.\n", version)
+	})
+	status := c.migration("status", "Compare the database with this program; exit 1 when they do not fit", false, func(ctx context.Context, m *sqlstore.Migrator) error {
+		s, err := m.Status(ctx)
+		if err != nil {
+			return err
+		}
+		if err := c.print(map[string]int64{"database": s.Current, "program": s.Target, "pending": int64(s.Pending)},
+			"database %d, program %d, pending %d\n", s.Current, s.Target, s.Pending); err != nil {
+			return err
+		}
+		return s.Check()
+	})
+	return group(&cobra.Command{Use: "migrate", Short: "Bring the database schema up to date, back, or compare it",
+		Long: `On the embedded database "core serve" applies what is pending by itself; up and
+down refuse while a server is running on it.`}, up, down, status)
+}
+
+// migration is a command on the schema; those that change it keep servers out.
+func (c *command) migration(use, short string, changes bool, run func(context.Context, *sqlstore.Migrator) error) *cobra.Command {
+	return c.outputFlag(&cobra.Command{Use: use, Short: short, Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) (err error) {
+		s, err := c.settings(cmd)
+		if err != nil {
+			return err
+		}
+		if changes {
+			release, err := app.LockData(s)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, release()) }()
+		}
+		db, err := app.OpenDatabase(cmd.Context(), s)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, db.Close()) }()
+		m, err := sqlstore.NewMigrator(db)
+		if err != nil {
+			return err
+		}
+		return run(cmd.Context(), m)
+	}})
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dify-sso/dify-sso/core/internal/app"
+	"github.com/dify-sso/dify-sso/core/internal/installation"
+)
+
+func (c *command) serve() *cobra.Command {
+	return &cobra.Command{
+		Use: "serve", Short: "Serve until SIGTERM or SIGINT; a second signal ends at once", Args: noArgs,
+		Long: `Serve the pages and the API on LISTEN, and health, readiness and metrics on
+INNER_LISTEN. On the first start the data directory, its keys and its database
+are made. While nobody has set the installation up, a terminal shows a link that
+does; without a terminal, "core admin setup-code" gives the code.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			started := time.Now()
+			s, err := c.settings(cmd)
+			if err != nil {
+				return err
+			}
+			o := c.Options
+			o.Version = c.Version
+			if o.Log == nil {
+				o.Log = s.Logger(c.Stderr)
+			}
+			for _, w := range s.Warnings {
+				o.Log.Warn(w)
+			}
+			return c.serveApp(cmd.Context(), s, o, started)
+		},
+	}
+}
+
+// untilSignal ends its context with the first signal and leaves the second to the
+// system, which ends the process.
+func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
+}
+
+func (c *command) serveApp(ctx context.Context, s *app.Settings, o app.Options, started time.Time) (err error) {
+	release, err := app.LockData(s)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	a, err := app.New(ctx, s, o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.Close()) }()
+	l, err := a.Listen()
+	if err != nil {
+		return err
+	}
+	link, err := c.setupLink(ctx, a)
+	if err != nil {
+		return errors.Join(err, l.Public.Close(), l.Inner.Close())
+	}
+	signals := c.Signals
+	if signals == nil {
+		signals = untilSignal
+	}
+	ctx, stop := signals(ctx)
+	defer stop()
+	o.Log.Info("serving", slog.String("version", o.Version), slog.String("listen", l.Public.Addr().String()),
+		slog.String("inner_listen", l.Inner.Addr().String()), slog.String("public", s.Public.String()), slog.Int64("start_ms", time.Since(started).Milliseconds()))
+	c.welcome(s, link, l.Inner.Addr())
+	if c.Started != nil {
+		c.Started(l.Public.Addr().String(), l.Inner.Addr().String())
+	}
+	return a.Serve(ctx, l)
+}
+
+// setupLink gives the address that sets this installation up, with a code in it where
+// a person is there to read it; empty when it is set up. A code is drawn anew at every
+// start on a terminal until it was used: the former one is known to nobody any more.
+func (c *command) setupLink(ctx context.Context, a *app.App) (string, error) {
+	at, err := a.Installation.SetUpAt(ctx)
+	if err != nil || at != nil {
+		return "", err
+	}
+	link := a.Settings.Public.JoinPath("/setup")
+	if code := a.Settings.SetupToken; !code.IsZero() {
+		return link.String(), a.Installation.UseCode(ctx, code)
+	}
+	if !c.Terminal {
+		return link.String(), nil
+	}
+	code, err := a.Installation.NewCode(ctx)
+	if errors.Is(err, installation.ErrAlreadySetUp) {
+		return "", nil
+	}
+	link.RawQuery = url.Values{"code": {code.Reveal()}}.Encode()
+	return link.String(), err
+}
+
+// welcome tells a person what to do next. A log gets none of it.
+func (c *command) welcome(s *app.Settings, link string, inner net.Addr) {
+	if !c.Terminal {
+		return
+	}
+	fmt.Fprintf(c.Stdout, "\ncore %s serves %s\n  health and metrics on http://%s, data in %s\n", c.Version, s.Public, inner, s.DataDir)
+	if link != "" {
+		fmt.Fprintf(c.Stdout, "\nSet it up, once, in a browser:\n  %s\n", link)
+	}
+	fmt.Fprintf(c.Stdout, "\nThen sign a command line in:\n  difyauth login --host %s\n\nCtrl-C stops it.\n\n", s.Public)
+}

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package apitest
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/dify-sso/dify-sso/core/internal/app"
+	"github.com/dify-sso/dify-sso/core/internal/installation"
+	"github.com/dify-sso/dify-sso/pkg/secret"
+)
+
+// The first owner of a server that is set up.
+const (
+	OwnerEmail    = "ada@example.com"
+	OwnerName     = "Ada"
+	OwnerPassword = "correct horse battery"
+	Workspace     = "Engines"
+	Version       = "9.9.9-test"
+)
+
+// Server is a running core.
+type Server struct {
+	URL   string // of the public listener, which is also the public address
+	Inner string // of the second listener
+	Dir   string // the data directory
+	App   *app.App
+	Log   *Buffer
+	Clock *Clock
+
+	settings map[string]string
+	wrap     func(*app.Stores)
+	fresh    bool
+}
+
+// Option changes how a server starts.
+type Option func(*Server)
+
+// Set gives a setting a value.
+func Set(key, value string) Option { return func(s *Server) { s.settings[key] = value } }
+
+// Wrap changes the stores before anything is built on them.
+func Wrap(f func(*app.Stores)) Option { return func(s *Server) { s.wrap = f } }
+
+// Fresh leaves the server without its first owner.
+func Fresh() Option { return func(s *Server) { s.fresh = true } }
+
+// In makes the server use an existing data directory.
+func In(dir string) Option { return func(s *Server) { s.Dir = dir } }
+
+// Start runs a server until the test ends.
+func Start(t testing.TB, options ...Option) *Server {
+	t.Helper()
+	s := &Server{Log: &Buffer{}, Clock: &Clock{}, settings: map[string]string{}}
+	for _, o := range options {
+		o(s)
+	}
+	if s.Dir == "" {
+		s.Dir = t.TempDir()
+	}
+	public, inner := listen(t), listen(t)
+	s.URL, s.Inner = "http://"+public.Addr().String(), "http://"+inner.Addr().String()
+	if _, ok := s.settings["CONSOLE_API_URL"]; !ok {
+		s.settings["CONSOLE_API_URL"] = s.URL
+	}
+	s.settings["DATA_DIR"] = s.Dir
+	settings, err := app.Load(app.Sources{Flags: s.settings})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.App, err = app.New(context.Background(), settings, app.Options{Log: settings.Logger(s.Log), Version: Version, Now: s.Clock.Now, Wrap: s.wrap})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !s.fresh {
+		s.setUp(t)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- s.App.Serve(ctx, &app.Listeners{Public: public, Inner: inner}) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-served; err != nil {
+			t.Errorf("serve ended with %v", err)
+		}
+		if err := s.App.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return s
+}
+
+func (s *Server) setUp(t testing.TB) {
+	at, err := s.App.Installation.SetUpAt(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if at != nil {
+		return
+	}
+	owner, wrong := installation.ParseOwner(OwnerEmail, OwnerName, Workspace, secret.New(OwnerPassword))
+	if len(wrong) > 0 {
+		t.Fatal(wrong)
+	}
+	if _, err := s.App.Installation.CreateOwner(context.Background(), owner); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func listen(t testing.TB) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// Clock is the wall clock plus what a test has advanced it by.
+type Clock struct {
+	mu     sync.Mutex
+	offset time.Duration
+}
+
+// Now reads the clock.
+func (c *Clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Now().Add(c.offset)
+}
+
+// Advance moves the clock on.
+func (c *Clock) Advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.offset += d
+}
+
+// Buffer is a log that is written while a test reads it.
+type Buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (b *Buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+// String gives what was written so far.
+func (b *Buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}

@@ -71,7 +71,9 @@ func dark() []chromedp.Action[chromedp.Void] {
 	})}
 }
 
-func phone() chromedp.Action[chromedp.Void] { return chromedp.EmulateViewport(360, 780, chromedp.EmulateScale(2)) }
+func phone() chromedp.Action[chromedp.Void] {
+	return chromedp.EmulateViewport(360, 780, chromedp.EmulateScale(2))
+}
 
 func setUpInBrowser(t *testing.T, c *chromium, w words) {
 	code, err := c.server.App.Installation.NewCode(context.Background())

@@ -155,6 +155,7 @@ func (s *Settings) judgeAddresses(problems *config.Problems) {
 	s.Public = public
 	if s.ConsoleWebURL == "" {
 		s.ConsoleWebURL = s.ConsoleAPIURL
+		return
 	}
 	web, reason := origin(s.ConsoleWebURL)
 	switch {

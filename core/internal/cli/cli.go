@@ -17,6 +17,7 @@ import (
 
 	"github.com/dify-sso/dify-sso/core/internal/app"
 	"github.com/dify-sso/dify-sso/pkg/config"
+	"github.com/dify-sso/dify-sso/pkg/fault"
 	"github.com/dify-sso/dify-sso/pkg/secret"
 	"github.com/dify-sso/dify-sso/pkg/telemetry"
 )
@@ -71,6 +72,7 @@ func Run(args []string, env Env) int {
 	}
 	var problems config.Problems
 	var usage usageError
+	var refusal *fault.Error
 	switch {
 	case errors.As(err, &problems):
 		fmt.Fprintln(env.Stderr, "core: the configuration does not hold:")
@@ -81,10 +83,12 @@ func Run(args []string, env Env) int {
 	case errors.As(err, &usage):
 		fmt.Fprintf(env.Stderr, "core: %v\nType \"core --help\" for the commands.\n", err)
 		return exitUsage
+	case errors.As(err, &refusal):
+		fmt.Fprintln(env.Stderr, "core:", refusal.Text())
 	default:
 		fmt.Fprintln(env.Stderr, "core:", err)
-		return exitFailure
 	}
+	return exitFailure
 }
 
 type command struct {
@@ -119,6 +123,7 @@ Exit codes: 0 done, 1 failed, 2 wrong arguments or settings.`,
 	root.SetVersionTemplate("core {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	c.settingFlags(root)
+	group(root)
 	root.AddCommand(c.serve(), c.config(), c.migrate(), c.admin(), c.version())
 	return root
 }
@@ -200,6 +205,7 @@ func noArgs(_ *cobra.Command, args []string) error {
 // group is a command that only has others under it.
 func group(cmd *cobra.Command, under ...*cobra.Command) *cobra.Command {
 	cmd.AddCommand(under...)
+	cmd.Args = cobra.ArbitraryArgs // judged below, as a usage error
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
 			return usageError{fmt.Errorf("%s has no command %q", cmd.CommandPath(), args[0])}

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package apitest_test
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/dify-sso/dify-sso/core/internal/apitest"
+	"github.com/dify-sso/dify-sso/core/internal/app"
+	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
+	"github.com/dify-sso/dify-sso/core/internal/limits"
+	"github.com/dify-sso/dify-sso/pkg/canon"
+	"github.com/dify-sso/dify-sso/pkg/secret"
+)
+
+// unlimited turns every limit off but those named with a value of their own.
+func unlimited(but ...string) apitest.Option {
+	list := make([]string, 0, len(limits.Names()))
+	for _, name := range limits.Names() {
+		item := name + "=0"
+		for _, b := range but {
+			if strings.HasPrefix(b, name+"=") {
+				item = b
+			}
+		}
+		list = append(list, item)
+	}
+	return apitest.Set("RATE_LIMITS", strings.Join(list, ","))
+}
+
+// number runs a query that gives one integer.
+func number(t testing.TB, s *apitest.Server, query string, args ...any) int {
+	t.Helper()
+	var n int
+	if err := s.App.Stores.DB.QueryRow(context.Background(), query, args...).Scan(&n); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	return n
+}
+
+// text runs a query that gives one text.
+func text(t testing.TB, s *apitest.Server, query string, args ...any) string {
+	t.Helper()
+	var v string
+	if err := s.App.Stores.DB.QueryRow(context.Background(), query, args...).Scan(&v); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	return v
+}
+
+// change runs a statement that must change something.
+func change(t testing.TB, s *apitest.Server, query string, args ...any) {
+	t.Helper()
+	n, err := s.App.Stores.DB.Exec(context.Background(), query, args...)
+	if err != nil || n == 0 {
+		t.Fatalf("%s changed %d rows: %v", query, n, err)
+	}
+}
+
+func tokenRows(t testing.TB, s *apitest.Server) int {
+	t.Helper()
+	return number(t, s, `SELECT count(*) FROM oauth_access_tokens`)
+}
+
+func liveRows(t testing.TB, s *apitest.Server) int {
+	t.Helper()
+	return number(t, s, `SELECT count(*) FROM oauth_access_tokens WHERE revoked_at IS NULL`)
+}
+
+// events waits until the table holds that many events of a name: those outside a
+// transaction are written in batches.
+func events(t testing.TB, s *apitest.Server, name string, want int) {
+	t.Helper()
+	eventually(t, func() (bool, string) {
+		n := number(t, s, `SELECT count(*) FROM audit_events WHERE event = $1`, name)
+		return n == want, name + " does not stand in the table as often as it should"
+	})
+}
+
+// eventually repeats a question for what a worker of the server does by its own tick.
+func eventually(t testing.TB, ask func() (done bool, otherwise string)) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		done, otherwise := ask()
+		if done {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal(otherwise)
+		}
+	}
+}
+
+// fieldsOf gives the own fields of the newest event of a name.
+func fieldsOf(t testing.TB, s *apitest.Server, name string) map[string]any {
+	t.Helper()
+	var v map[string]any
+	stored := text(t, s, `SELECT fields FROM audit_events WHERE event = $1 ORDER BY at DESC, id DESC LIMIT 1`, name)
+	if err := json.Unmarshal([]byte(stored), &v); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func ownerID(t testing.TB, s *apitest.Server) string {
+	t.Helper()
+	return text(t, s, `SELECT id FROM accounts WHERE email = $1`, apitest.OwnerEmail)
+}
+
+// another adds an account with the owner's password and no workspace.
+func another(t testing.TB, s *apitest.Server, email string) (id string) {
+	t.Helper()
+	id = canon.NewID()
+	change(t, s, `INSERT INTO accounts (id, email, name, password_hash, status, deployment_admin, created_at, updated_at)
+		SELECT $1, $2, $3, password_hash, 'active', 0, created_at, updated_at FROM accounts WHERE email = $4`,
+		id, email, "Name of "+email, apitest.OwnerEmail)
+	return id
+}
+
+func signedInAs(t testing.TB, s *apitest.Server, email string) *apitest.Browser {
+	t.Helper()
+	b := s.Browser(t)
+	b.SignIn(email, apitest.OwnerPassword)
+	return b
+}
+
+// expect compares status and, where it is not empty, the code or error of the body.
+func expect(t testing.TB, a apitest.Answer, status int, word string) {
+	t.Helper()
+	if a.Status != status {
+		t.Fatalf("status %d instead of %d: %s", a.Status, status, a.Body)
+	}
+	if word == "" {
+		return
+	}
+	body := a.JSON(t)
+	if body["code"] != word && body["error"] != word {
+		t.Fatalf("%q instead of %q: %s", wordOf(a), word, a.Body)
+	}
+}
+
+// wordOf is the stable reason of an answer: code, else error, else nothing.
+func wordOf(a apitest.Answer) string {
+	var v struct{ Code, Error string }
+	_ = json.Unmarshal([]byte(a.Body), &v)
+	if v.Code != "" {
+		return v.Code
+	}
+	return v.Error
+}
+
+func approve(t testing.TB, b *apitest.Browser, c apitest.Codes) {
+	t.Helper()
+	expect(t, b.Decide("approve", c.User), http.StatusOK, "")
+}
+
+// grants watches what the server asks of its grant store.
+type grants struct {
+	devicegrant.Store
+
+	mu      sync.Mutex
+	created []devicegrant.Grant
+	polled  devicegrant.Grant
+	polls   int
+	finds   int
+}
+
+func (g *grants) wrap(s *app.Stores) { g.Store, s.Grants = s.Grants, g }
+
+func (g *grants) Create(ctx context.Context, v devicegrant.Grant) error {
+	g.mu.Lock()
+	g.created = append(g.created, v)
+	g.mu.Unlock()
+	return g.Store.Create(ctx, v)
+}
+
+func (g *grants) Poll(ctx context.Context, p devicegrant.Poll) (devicegrant.PollResult, devicegrant.Grant, error) {
+	r, v, err := g.Store.Poll(ctx, p)
+	g.mu.Lock()
+	g.polls++
+	if r != devicegrant.PollUnknown && r != devicegrant.PollOtherClient {
+		g.polled = v
+	}
+	g.mu.Unlock()
+	return r, v, err
+}
+
+func (g *grants) Find(ctx context.Context, mac secret.Digest, now time.Time) (devicegrant.Grant, error) {
+	g.mu.Lock()
+	g.finds++
+	g.mu.Unlock()
+	return g.Store.Find(ctx, mac, now)
+}
+
+// interval is the one that the last poll left in the store.
+func (g *grants) interval() time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.polled.Interval
+}
+
+func (g *grants) lastCreated() devicegrant.Grant {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.created[len(g.created)-1]
+}
+
+func (g *grants) asked() (created, polls, finds int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.created), g.polls, g.finds
+}
+
+// unknownCode has the shape of a device code and belongs to nobody.
+var unknownCode = apitest.Codes{Device: "dc_" + strings.Repeat("A", 43), User: "BCDF-GHJK"}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package app_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/dify-sso/dify-sso/core/internal/app"
+	"github.com/dify-sso/dify-sso/pkg/config"
+)
+
+func keysOf(t *testing.T, err error) []string {
+	t.Helper()
+	var problems config.Problems
+	if !errors.As(err, &problems) {
+		t.Fatalf("err = %v, want problems", err)
+	}
+	var keys []string
+	for _, p := range problems {
+		keys = append(keys, p.Key)
+	}
+	return keys
+}
+
+func TestSettings(t *testing.T) {
+	refused := []struct {
+		name  string
+		given map[string]string
+		want  []string
+	}{
+		{name: "M-18 every problem is listed at once", given: map[string]string{
+			"LISTEN": "nowhere", "CONSOLE_API_URL": "ftp://x", "OAUTH_TTL_DAYS": "junk", "SESSION_MAX_DAYS": "0", "READ_TIMEOUT": "1", "LOG_LEVEL": "loud",
+		}, want: []string{"CONSOLE_API_URL", "LISTEN", "LOG_LEVEL", "OAUTH_TTL_DAYS", "READ_TIMEOUT", "SESSION_MAX_DAYS"}},
+		{name: "M-18 two origins", given: map[string]string{"CONSOLE_WEB_URL": "http://127.0.0.1:9"}, want: []string{"CONSOLE_WEB_URL"}},
+		{name: "M-18 one port for both listeners", given: map[string]string{"INNER_LISTEN": "127.0.0.1:5001"}, want: []string{"INNER_LISTEN"}},
+		{name: "HTTP-24 plain http off loopback", given: map[string]string{"CONSOLE_API_URL": "http://sso.example.com"}, want: []string{"CONSOLE_API_URL"}},
+		{name: "a public address with a path", given: map[string]string{"CONSOLE_API_URL": "https://sso.example.com/x"}, want: []string{"CONSOLE_API_URL"}},
+		{name: "a limit that does not exist", given: map[string]string{"RATE_LIMITS": "bearer.tokens=1"}, want: []string{"RATE_LIMITS"}},
+		{name: "a limit that does not parse", given: map[string]string{"RATE_LIMITS": "bearer.token=many"}, want: []string{"RATE_LIMITS"}},
+		{name: "limits of single settings", given: map[string]string{"OPENAPI_RATE_LIMIT_PER_TOKEN": "-1", "DEVICE_FLOW_APPROVE_RATE_LIMIT_PER_HOUR": "0"}, want: []string{"DEVICE_FLOW_APPROVE_RATE_LIMIT_PER_HOUR", "OPENAPI_RATE_LIMIT_PER_TOKEN"}},
+		{name: "a client id with a blank", given: map[string]string{"OPENAPI_KNOWN_CLIENT_IDS": "a b"}, want: []string{"OPENAPI_KNOWN_CLIENT_IDS"}},
+	}
+	for _, tc := range refused {
+		t.Run(tc.name, func(t *testing.T) {
+			_, err := app.Load(app.Sources{Flags: tc.given})
+			if got := keysOf(t, err); !slices.Equal(got, tc.want) {
+				t.Fatalf("refused %v, want %v", got, tc.want)
+			}
+		})
+	}
+	t.Run("TK-6 the life of a token is brought into its bounds with a warning", func(t *testing.T) {
+		for given, want := range map[string]int{"0": 1, "1": 1, "14": 14, "365": 365, "366": 365} {
+			s, err := app.Load(app.Sources{Flags: map[string]string{"OAUTH_TTL_DAYS": given}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			warned := len(s.Warnings) == 1 && strings.Contains(s.Warnings[0], "OAUTH_TTL_DAYS")
+			if s.OAuthTTLDays != want || warned != (given == "0" || given == "366") {
+				t.Errorf("%s became %d, warnings %q", given, s.OAuthTTLDays, s.Warnings)
+			}
+		}
+	})
+	t.Run("LIM-5 a limit that is off is warned of", func(t *testing.T) {
+		s, err := app.Load(app.Sources{Flags: map[string]string{"RATE_LIMITS": "bearer.token=0, device.code.addr=120/1h"}})
+		if err != nil || len(s.Warnings) != 1 {
+			t.Fatalf("%v %v", err, s)
+		}
+	})
+	t.Run("a short secret is refused without being shown", func(t *testing.T) {
+		_, err := app.Load(app.Sources{Environ: []string{"SECRET_KEY=too-short-to-be-one", "SETUP_TOKEN=short"}})
+		if got := keysOf(t, err); !slices.Equal(got, []string{"SECRET_KEY", "SETUP_TOKEN"}) || strings.Contains(err.Error(), "too-short") {
+			t.Fatalf("%v: %v", got, err)
+		}
+	})
+	t.Run("an unknown key of the file is refused, a file that is named must exist", func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "core.yaml")
+		if err := os.WriteFile(file, []byte("listn: 127.0.0.1:1\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := app.Load(app.Sources{File: file})
+		if got := keysOf(t, err); !slices.Equal(got, []string{"listn"}) {
+			t.Fatal(got)
+		}
+		if _, err := app.Load(app.Sources{File: file + ".not"}); err == nil {
+			t.Fatal("a missing file was taken")
+		}
+	})
+}

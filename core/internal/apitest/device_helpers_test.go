@@ -34,8 +34,8 @@ func unlimited(but ...string) apitest.Option {
 	return apitest.Set("RATE_LIMITS", strings.Join(list, ","))
 }
 
-// number runs a query that gives one integer.
-func number(t testing.TB, s *apitest.Server, query string, args ...any) int {
+// sqlInt runs a query that gives one integer.
+func sqlInt(t testing.TB, s *apitest.Server, query string, args ...any) int {
 	t.Helper()
 	var n int
 	if err := s.App.Stores.DB.QueryRow(context.Background(), query, args...).Scan(&n); err != nil {
@@ -44,8 +44,8 @@ func number(t testing.TB, s *apitest.Server, query string, args ...any) int {
 	return n
 }
 
-// text runs a query that gives one text.
-func text(t testing.TB, s *apitest.Server, query string, args ...any) string {
+// sqlText runs a query that gives one text.
+func sqlText(t testing.TB, s *apitest.Server, query string, args ...any) string {
 	t.Helper()
 	var v string
 	if err := s.App.Stores.DB.QueryRow(context.Background(), query, args...).Scan(&v); err != nil {
@@ -54,8 +54,8 @@ func text(t testing.TB, s *apitest.Server, query string, args ...any) string {
 	return v
 }
 
-// change runs a statement that must change something.
-func change(t testing.TB, s *apitest.Server, query string, args ...any) {
+// sqlExec runs a statement that must change something.
+func sqlExec(t testing.TB, s *apitest.Server, query string, args ...any) {
 	t.Helper()
 	n, err := s.App.Stores.DB.Exec(context.Background(), query, args...)
 	if err != nil || n == 0 {
@@ -65,20 +65,20 @@ func change(t testing.TB, s *apitest.Server, query string, args ...any) {
 
 func tokenRows(t testing.TB, s *apitest.Server) int {
 	t.Helper()
-	return number(t, s, `SELECT count(*) FROM oauth_access_tokens`)
+	return sqlInt(t, s, `SELECT count(*) FROM oauth_access_tokens`)
 }
 
 func liveRows(t testing.TB, s *apitest.Server) int {
 	t.Helper()
-	return number(t, s, `SELECT count(*) FROM oauth_access_tokens WHERE revoked_at IS NULL`)
+	return sqlInt(t, s, `SELECT count(*) FROM oauth_access_tokens WHERE revoked_at IS NULL`)
 }
 
-// events waits until the table holds that many events of a name: those outside a
+// awaitEvents waits until the table holds that many events of a name: those outside a
 // transaction are written in batches.
-func events(t testing.TB, s *apitest.Server, name string, want int) {
+func awaitEvents(t testing.TB, s *apitest.Server, name string, want int) {
 	t.Helper()
 	eventually(t, func() (bool, string) {
-		n := number(t, s, `SELECT count(*) FROM audit_events WHERE event = $1`, name)
+		n := sqlInt(t, s, `SELECT count(*) FROM audit_events WHERE event = $1`, name)
 		return n == want, name + " does not stand in the table as often as it should"
 	})
 }
@@ -97,11 +97,11 @@ func eventually(t testing.TB, ask func() (done bool, otherwise string)) {
 	}
 }
 
-// fieldsOf gives the own fields of the newest event of a name.
-func fieldsOf(t testing.TB, s *apitest.Server, name string) map[string]any {
+// eventFields gives the own fields of the newest event of a name.
+func eventFields(t testing.TB, s *apitest.Server, name string) map[string]any {
 	t.Helper()
 	var v map[string]any
-	stored := text(t, s, `SELECT fields FROM audit_events WHERE event = $1 ORDER BY at DESC, id DESC LIMIT 1`, name)
+	stored := sqlText(t, s, `SELECT fields FROM audit_events WHERE event = $1 ORDER BY at DESC, id DESC LIMIT 1`, name)
 	if err := json.Unmarshal([]byte(stored), &v); err != nil {
 		t.Fatal(err)
 	}
@@ -110,14 +110,14 @@ func fieldsOf(t testing.TB, s *apitest.Server, name string) map[string]any {
 
 func ownerID(t testing.TB, s *apitest.Server) string {
 	t.Helper()
-	return text(t, s, `SELECT id FROM accounts WHERE email = $1`, apitest.OwnerEmail)
+	return sqlText(t, s, `SELECT id FROM accounts WHERE email = $1`, apitest.OwnerEmail)
 }
 
-// another adds an account with the owner's password and no workspace.
-func another(t testing.TB, s *apitest.Server, email string) (id string) {
+// addAccount adds an account with the owner's password and no workspace.
+func addAccount(t testing.TB, s *apitest.Server, email string) (id string) {
 	t.Helper()
 	id = canon.NewID()
-	change(t, s, `INSERT INTO accounts (id, email, name, password_hash, status, deployment_admin, created_at, updated_at)
+	sqlExec(t, s, `INSERT INTO accounts (id, email, name, password_hash, status, deployment_admin, created_at, updated_at)
 		SELECT $1, $2, $3, password_hash, 'active', 0, created_at, updated_at FROM accounts WHERE email = $4`,
 		id, email, "Name of "+email, apitest.OwnerEmail)
 	return id
@@ -130,8 +130,8 @@ func signedInAs(t testing.TB, s *apitest.Server, email string) *apitest.Browser 
 	return b
 }
 
-// expect compares status and, where it is not empty, the code or error of the body.
-func expect(t testing.TB, a apitest.Answer, status int, word string) {
+// wantAnswer compares status and, where it is not empty, the code or error of the body.
+func wantAnswer(t testing.TB, a apitest.Answer, status int, word string) {
 	t.Helper()
 	if a.Status != status {
 		t.Fatalf("status %d instead of %d: %s", a.Status, status, a.Body)
@@ -141,12 +141,12 @@ func expect(t testing.TB, a apitest.Answer, status int, word string) {
 	}
 	body := a.JSON(t)
 	if body["code"] != word && body["error"] != word {
-		t.Fatalf("%q instead of %q: %s", wordOf(a), word, a.Body)
+		t.Fatalf("%q instead of %q: %s", reasonOf(a), word, a.Body)
 	}
 }
 
-// wordOf is the stable reason of an answer: code, else error, else nothing.
-func wordOf(a apitest.Answer) string {
+// reasonOf is the stable reason of an answer: code, else error, else nothing.
+func reasonOf(a apitest.Answer) string {
 	var v struct{ Code, Error string }
 	_ = json.Unmarshal([]byte(a.Body), &v)
 	if v.Code != "" {
@@ -155,13 +155,13 @@ func wordOf(a apitest.Answer) string {
 	return v.Error
 }
 
-func approve(t testing.TB, b *apitest.Browser, c apitest.Codes) {
+func allow(t testing.TB, b *apitest.Browser, c apitest.Codes) {
 	t.Helper()
-	expect(t, b.Decide("approve", c.User), http.StatusOK, "")
+	wantAnswer(t, b.Decide("approve", c.User), http.StatusOK, "")
 }
 
-// grants watches what the server asks of its grant store.
-type grants struct {
+// grantSpy watches what the server asks of its grant store.
+type grantSpy struct {
 	devicegrant.Store
 
 	mu      sync.Mutex
@@ -171,16 +171,16 @@ type grants struct {
 	finds   int
 }
 
-func (g *grants) wrap(s *app.Stores) { g.Store, s.Grants = s.Grants, g }
+func (g *grantSpy) wrap(s *app.Stores) { g.Store, s.Grants = s.Grants, g }
 
-func (g *grants) Create(ctx context.Context, v devicegrant.Grant) error {
+func (g *grantSpy) Create(ctx context.Context, v devicegrant.Grant) error {
 	g.mu.Lock()
 	g.created = append(g.created, v)
 	g.mu.Unlock()
 	return g.Store.Create(ctx, v)
 }
 
-func (g *grants) Poll(ctx context.Context, p devicegrant.Poll) (devicegrant.PollResult, devicegrant.Grant, error) {
+func (g *grantSpy) Poll(ctx context.Context, p devicegrant.Poll) (devicegrant.PollResult, devicegrant.Grant, error) {
 	r, v, err := g.Store.Poll(ctx, p)
 	g.mu.Lock()
 	g.polls++
@@ -191,7 +191,7 @@ func (g *grants) Poll(ctx context.Context, p devicegrant.Poll) (devicegrant.Poll
 	return r, v, err
 }
 
-func (g *grants) Find(ctx context.Context, mac secret.Digest, now time.Time) (devicegrant.Grant, error) {
+func (g *grantSpy) Find(ctx context.Context, mac secret.Digest, now time.Time) (devicegrant.Grant, error) {
 	g.mu.Lock()
 	g.finds++
 	g.mu.Unlock()
@@ -199,19 +199,19 @@ func (g *grants) Find(ctx context.Context, mac secret.Digest, now time.Time) (de
 }
 
 // interval is the one that the last poll left in the store.
-func (g *grants) interval() time.Duration {
+func (g *grantSpy) interval() time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.polled.Interval
 }
 
-func (g *grants) lastCreated() devicegrant.Grant {
+func (g *grantSpy) lastCreated() devicegrant.Grant {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.created[len(g.created)-1]
 }
 
-func (g *grants) asked() (created, polls, finds int) {
+func (g *grantSpy) asked() (created, polls, finds int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return len(g.created), g.polls, g.finds

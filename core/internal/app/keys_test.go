@@ -54,12 +54,12 @@ func TestKeysAreMadeOnceAndMissed(t *testing.T) {
 	if err := start(t, dir); err != nil {
 		t.Fatalf("second start: %v", err)
 	}
-	t.Run("M-33 another SECRET_KEY is refused at start", func(t *testing.T) {
+	t.Run("another SECRET_KEY is refused at start", func(t *testing.T) {
 		if err := start(t, dir, "SECRET_KEY="+strings.Repeat("k", 40)); !errors.Is(err, installation.ErrKeyChanged) {
 			t.Fatalf("err = %v", err)
 		}
 	})
-	t.Run("M-33 another sealing key is refused at start", func(t *testing.T) {
+	t.Run("another sealing key is refused at start", func(t *testing.T) {
 		other := t.TempDir()
 		if err := start(t, other); err != nil {
 			t.Fatal(err)

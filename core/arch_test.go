@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package core_test
+
+import (
+	"testing"
+
+	"github.com/dify-sso/dify-sso/pkg/archtest"
+)
+
+// What keeps the domain testable without a network, and each edition without what
+// it does not need (docs/architecture.md).
+var bans = []archtest.Ban{
+	{From: "core", Never: []string{"sso-bridge", "github.com/crewjam/saml", "github.com/russellhaering/goxmldsig", "github.com/beevik/etree"},
+		Why: "the Community Edition carries no SAML"},
+	{From: "core", Never: []string{"github.com/chromedp"}, Why: "the browser drives tests alone"},
+	domain("account"), domain("console"), domain("devicegrant"), domain("installation"), domain("token"), domain("workspace"), domain("limits"), domain("authz"),
+	{From: "core/internal/webui", Never: append(transports, stores...), Why: "pages are templates and view models"},
+	{From: "core/internal/httpapi", Never: append([]string{"core/internal/sqlstore", "core/internal/memstore", "core/internal/app"}, stores...),
+		But: driver, Why: "handlers ask services, never a store"},
+	{From: "core/internal/sqlstore", Never: append([]string{"core/internal/memstore"}, transports...), Why: "storage packages know neither each other nor HTTP"},
+	{From: "core/internal/memstore", Never: append([]string{"core/internal/sqlstore"}, transports...), Why: "storage packages know neither each other nor HTTP"},
+}
+
+var (
+	transports = []string{"github.com/gofiber", "github.com/valyala", "net/http"}
+	stores     = []string{"database/sql", "modernc.org/sqlite", "github.com/jackc/pgx", "github.com/redis"}
+	// An id of google/uuid can be a column; the interface for it opens nothing.
+	driver = []string{"database/sql/driver"}
+)
+
+// domain is the ban of every package that holds rules.
+func domain(name string) archtest.Ban {
+	return archtest.Ban{From: "core/internal/" + name, Never: append(append([]string{"pkg/server", "pkg/sqldb"}, transports...), stores...),
+		But: driver, Why: "the domain knows no transport and no engine"}
+}
+
+// Each package and every arrow of the workspace that leaves it.
+var rows = []archtest.Row{
+	{Package: "cmd/core", May: []string{"core/internal/cli"}},
+	{Package: "internal/account", May: []string{"pkg/fault", "pkg/secret"}},
+	{Package: "internal/apitest", May: []string{"core/internal/app", "core/internal/installation", "pkg/secret"}},
+	{Package: "internal/app", May: []string{"core/internal/account", "core/internal/authz", "core/internal/console", "core/internal/datadir", "core/internal/devicegrant", "core/internal/httpapi", "core/internal/installation", "core/internal/jobs", "core/internal/limits", "core/internal/memstore", "core/internal/sqlstore", "core/internal/token", "core/internal/webui", "core/internal/workspace", "pkg/audit", "pkg/clientip", "pkg/config", "pkg/lifecycle", "pkg/ratelimit", "pkg/seal", "pkg/secret", "pkg/server", "pkg/sqldb", "pkg/telemetry"}},
+	{Package: "internal/authz", May: []string{"core/internal/limits", "core/internal/token", "pkg/audit", "pkg/fault", "pkg/ratelimit", "pkg/secret"}},
+	{Package: "internal/cli", May: []string{"core/internal/app", "core/internal/installation", "core/internal/sqlstore", "pkg/config", "pkg/fault", "pkg/secret", "pkg/telemetry"}},
+	{Package: "internal/console", May: []string{"core/internal/account", "pkg/audit", "pkg/canon", "pkg/fault", "pkg/secret"}},
+	{Package: "internal/datadir"},
+	{Package: "internal/devicegrant", May: []string{"core/internal/token", "core/internal/workspace", "pkg/audit", "pkg/canon", "pkg/fault", "pkg/secret"}},
+	{Package: "internal/httpapi", May: []string{"core/internal/account", "core/internal/authz", "core/internal/console", "core/internal/devicegrant", "core/internal/installation", "core/internal/limits", "core/internal/token", "core/internal/webui", "core/internal/workspace", "pkg/audit", "pkg/canon", "pkg/fault", "pkg/page", "pkg/secret", "pkg/server", "pkg/wire"}},
+	{Package: "internal/installation", May: []string{"core/internal/account", "core/internal/workspace", "pkg/audit", "pkg/canon", "pkg/fault", "pkg/seal", "pkg/secret"}},
+	{Package: "internal/jobs"},
+	{Package: "internal/limits", May: []string{"pkg/audit", "pkg/fault", "pkg/ratelimit"}},
+	{Package: "internal/memstore", May: []string{"core/internal/devicegrant", "pkg/secret"}},
+	{Package: "internal/sqlstore", May: []string{"migrations", "core/internal/account", "core/internal/console", "core/internal/installation", "core/internal/token", "core/internal/workspace", "pkg/audit", "pkg/canon", "pkg/secret", "pkg/sqldb"}},
+	{Package: "internal/token", May: []string{"core/internal/account", "pkg/audit", "pkg/canon", "pkg/fault", "pkg/secret"}},
+	{Package: "internal/webui", May: []string{"pkg/page"}},
+	{Package: "internal/workspace"},
+}
+
+func TestArchitecture(t *testing.T) {
+	packages := archtest.Load(t)
+	archtest.Arrows(t, "core", packages, rows)
+	archtest.Bans(t, packages, bans)
+	archtest.TestsOnly(t, packages)
+}
+
+func TestDependencyFloors(t *testing.T) {
+	t.Run("HTTP-20 HTTP-21 versions with known flaws are never selected", func(t *testing.T) { archtest.Floors(t) })
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pkg_test
+
+import (
+	"testing"
+
+	"github.com/dify-sso/dify-sso/pkg/archtest"
+)
+
+// What both services share knows neither of them, and what is no transport knows
+// no HTTP server.
+var bans = []archtest.Ban{
+	{From: "pkg", Never: []string{"core", "sso-bridge"}, Why: "what both services share knows neither"},
+	plain("audit"), plain("canon"), plain("config"), plain("fault"), plain("lifecycle"), plain("page"), plain("ratelimit"), plain("seal"), plain("secret"), plain("wire"),
+	{From: "pkg/sqldb", Never: []string{"github.com/gofiber", "net/http"}, Why: "the seam over SQL knows no transport"},
+}
+
+func plain(name string) archtest.Ban {
+	return archtest.Ban{From: "pkg/" + name, Never: []string{"github.com/gofiber", "github.com/valyala", "net/http", "database/sql", "modernc.org/sqlite"},
+		But: []string{"database/sql/driver"}, Why: "it is used by the domain, which knows no transport and no engine"}
+}
+
+// Each package and every arrow of the workspace that leaves it.
+var rows = []archtest.Row{
+	{Package: "archtest"},
+	{Package: "audit", May: []string{"pkg/canon"}},
+	{Package: "canon"},
+	{Package: "clientip"},
+	{Package: "config", May: []string{"pkg/secret"}},
+	{Package: "fault"},
+	{Package: "lifecycle"},
+	{Package: "page"},
+	{Package: "ratelimit"},
+	{Package: "ratelimit/ratelimittest", May: []string{"pkg/ratelimit"}},
+	{Package: "seal"},
+	{Package: "secret"},
+	{Package: "server", May: []string{"pkg/audit", "pkg/clientip", "pkg/fault", "pkg/ratelimit"}},
+	{Package: "sqldb"},
+	{Package: "telemetry"},
+	{Package: "wire", May: []string{"pkg/fault"}},
+	{Package: "archtest"},
+}
+
+func TestArchitecture(t *testing.T) {
+	packages := archtest.Load(t)
+	archtest.Arrows(t, "pkg", packages, rows)
+	archtest.Bans(t, packages, bans)
+	archtest.TestsOnly(t, packages)
+}
+
+func TestDependencyFloors(t *testing.T) { archtest.Floors(t) }

@@ -1,16 +1,49 @@
 # Everything a person types. "make help" lists the targets.
 .DEFAULT_GOAL := help
+include tools.mk
+
 MODULES := core migrations pkg pkg/deviceauth sso-bridge
 PACKAGES := $(addsuffix /...,$(addprefix ./,$(MODULES)))
+VERSION ?= $(shell git describe --tags --always --dirty --match 'v*' 2>/dev/null | grep '^v' || echo v0.1.0)
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-test: ## every suite
-	go test -count=1 $(PACKAGES)
+run: build ## build core and serve it on http://127.0.0.1:5001, everything kept in ./data
+	@exec bin/core serve --log-format text
 
-lint: ## formatting and go vet
-	@test -z "$$(gofmt -l $(MODULES))" || { gofmt -l $(MODULES); exit 1; }
-	go vet $(PACKAGES)
+demo: build ## one whole sign-in in this terminal, on a server that it starts and stops
+	@go run ./core/cmd/demo
 
-.PHONY: help test lint
+build: ## static binaries bin/core and bin/difyauth
+	@sh scripts/build.sh ./core/cmd/core bin/core $(VERSION)
+	@sh scripts/build.sh ./pkg/deviceauth/cmd/difyauth bin/difyauth $(VERSION)
+
+test: ## every suite this machine can run; says what it left out (CI=true: nothing may be)
+	@PACKAGES="$(PACKAGES)" sh scripts/test.sh
+
+test-fast: ## what needs no browser and builds no binary, under a minute
+	@go test -short $(PACKAGES)
+
+deps: ## find or install what the suites need: Chromium, fonts, a C compiler, Postgres
+	@sh scripts/deps.sh
+
+lint: ## formatting, vet, linters, tidy modules that build alone
+	@test -z "$$(gofmt -l $(MODULES))" || { echo "gofmt would change:"; gofmt -l $(MODULES); exit 1; }
+	@go vet $(PACKAGES)
+	@for m in $(MODULES); do (cd $$m && GOWORK=off go mod tidy -diff && GOWORK=off go build ./...) || { echo "module $$m is not tidy or does not build alone"; exit 1; }; done
+	@$(GOLANGCI_LINT) run $(PACKAGES)
+
+fuzz: ## each fuzz target for FUZZTIME (30s)
+	@PACKAGES="$(PACKAGES)" sh scripts/fuzz.sh
+
+figures: ## binary size, start and idle memory of what "make build" makes
+	@go test -count=1 -v -run TestFigures ./core/internal/apitest
+
+screenshots: ## every view in both languages, light, dark and phone width, into ./screenshots
+	@SCREENSHOTS=$(CURDIR)/screenshots go test -count=1 -run Gallery ./core/internal/apitest
+
+clean: ## remove binaries and screenshots; ./data stays
+	@rm -rf bin screenshots
+
+.PHONY: help run demo build test test-fast deps lint fuzz figures screenshots clean

@@ -132,7 +132,7 @@ func readTests(root string) (ids, error) {
 			return nil
 		}
 		suite := strings.HasSuffix(filepath.Base(filepath.Dir(path)), "test")
-		if !strings.HasSuffix(path, "_test.go") && !(suite && strings.HasSuffix(path, ".go")) {
+		if !strings.HasSuffix(path, "_test.go") && (!suite || !strings.HasSuffix(path, ".go")) {
 			return nil
 		}
 		src, err := os.ReadFile(path)
@@ -145,7 +145,8 @@ func readTests(root string) (ids, error) {
 }
 
 // readNames collects the ids at the beginning of the names of one file's subtests: the
-// first argument of a call of Run, and the value of a table's name.
+// first argument of a call of Run, a table's name, and the first value of a table's row
+// without field names.
 func readNames(into ids, path string, src []byte) error {
 	set := token.NewFileSet()
 	file, err := parser.ParseFile(set, path, src, parser.SkipObjectResolution)
@@ -162,6 +163,10 @@ func readNames(into ids, path string, src []byte) error {
 		case *ast.CallExpr:
 			if f, ok := n.Fun.(*ast.SelectorExpr); ok && f.Sel.Name == "Run" && len(n.Args) == 2 {
 				take(n.Args[0])
+			}
+		case *ast.CompositeLit:
+			if n.Type == nil && len(n.Elts) > 1 {
+				take(n.Elts[0])
 			}
 		case *ast.KeyValueExpr:
 			if key, ok := n.Key.(*ast.Ident); ok && key.Name == "name" {
@@ -230,13 +235,15 @@ func TestX(t *testing.T) {
 		{name: "W-1 in a table", want: "DF-94"},
 		{name: ` + "`W-2 INV-3 raw`" + `},
 	} { t.Run(c.name, nil) }
+	for _, c := range []struct{ name, want string }{{"W-3 by place", "DF-95"}} { t.Run(c.name, nil) }
+	_ = []string{"DF-96 in a list"}
 }`
 	got := ids{}
 	if err := readNames(got, "x_test.go", []byte(src)); err != nil {
 		t.Fatal(err)
 	}
 	want := ids{"DF-1": {"x_test.go:5"}, "DEV-02": {"x_test.go:5"}, "TK-3": {"x_test.go:6"}, "TK-4": {"x_test.go:7"},
-		"W-1": {"x_test.go:13"}, "W-2": {"x_test.go:14"}, "INV-3": {"x_test.go:14"}}
+		"W-1": {"x_test.go:13"}, "W-2": {"x_test.go:14"}, "INV-3": {"x_test.go:14"}, "W-3": {"x_test.go:16"}}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("names\n%v, want\n%v", got, want)
 	}

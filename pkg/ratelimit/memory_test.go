@@ -43,7 +43,7 @@ func TestParse(t *testing.T) {
 		window time.Duration
 		ok     bool
 	}{
-		"120/1h": {120, time.Hour, true}, "60": {60, 0, true}, "0": {0, 0, true}, " 5 / 15m ": {5, 15 * time.Minute, true},
+		"120/1h": {120, time.Hour, true}, "60": {60, 0, true}, "0": {0, 0, true}, " 5 / 15m ": {5, 15 * time.Minute, true}, //nolint:gocritic // the blanks are what is tested
 		"": {}, "-1": {}, "a": {}, "1/": {}, "1/0s": {}, "1/1ms": {}, "1e3": {}, "9999999": {},
 	} {
 		limit, window, err := ratelimit.Parse(in)

@@ -22,9 +22,9 @@ func TestDeviceLookup(t *testing.T) {
 	s := apitest.Start(t, unlimited(), apitest.Wrap(spy.wrap))
 	b := s.SignedIn(t)
 
-	approved, denied, expired, redeemed := s.Code(t, "a"), s.Code(t, "b"), s.Code(t, "c"), s.Code(t, "d")
+	expired := s.Code(t, "c")
 	s.Clock.Advance(16 * time.Minute)
-	approved, denied, redeemed = s.Code(t, "a"), s.Code(t, "b"), s.Code(t, "d")
+	approved, denied, redeemed := s.Code(t, "a"), s.Code(t, "b"), s.Code(t, "d")
 	allow(t, b, approved)
 	allow(t, b, redeemed)
 	wantAnswer(t, s.Poll(t, redeemed), http.StatusOK, "")

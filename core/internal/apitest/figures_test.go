@@ -69,13 +69,13 @@ func TestFigures(t *testing.T) {
 func startOnce(t *testing.T, binary, dir string) (ready time.Duration, residentKB int) {
 	t.Helper()
 	public, inner := unusedAddress(t), unusedAddress(t)
-	cmd := exec.Command(binary, "serve", "--log-level", "error", "--data-dir", filepath.Join(dir, "data"), "--listen", public, "--inner-listen", inner) //nolint:gosec // just built
+	cmd := exec.Command(binary, "serve", "--log-level", "error", "--data-dir", filepath.Join(dir, "data"), "--listen", public, "--inner-listen", inner)
 	begun := time.Now()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	for time.Since(begun) < 20*time.Second {
-		if res, err := http.Get("http://" + inner + "/readyz"); err == nil { //nolint:gosec // our own port
+		if res, err := http.Get("http://" + inner + "/readyz"); err == nil {
 			_, _ = io.Copy(io.Discard, res.Body)
 			_ = res.Body.Close()
 			ready = time.Since(begun)

@@ -45,7 +45,7 @@ func TestKeysAreMadeOnceAndMissed(t *testing.T) {
 		if info.Mode().Perm() != 0o600 {
 			t.Errorf("%s has mode %04o", name, info.Mode().Perm())
 		}
-		content, err := os.ReadFile(filepath.Join(dir, name)) //nolint:gosec // of this test
+		content, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			t.Fatal(err)
 		}

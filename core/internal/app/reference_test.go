@@ -39,7 +39,7 @@ at once; ` + "`core config check`" + ` does the same without starting, ` + "`cor
 		}
 	}
 	if os.Getenv("UPDATE") != "" {
-		if err := os.WriteFile(reference, []byte(b.String()), 0o644); err != nil { //nolint:gosec // a document
+		if err := os.WriteFile(reference, []byte(b.String()), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -86,7 +86,7 @@ func ReadPrivate(path string) ([]byte, error) {
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
 		return nil, fmt.Errorf("%s can be read by others (mode %04o): type chmod 600 %s", path, mode, path)
 	}
-	return os.ReadFile(path)
+	return os.ReadFile(path) //nolint:gosec // the operator names the directory
 }
 
 // InUseError says which process serves the directory.

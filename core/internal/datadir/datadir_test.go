@@ -58,7 +58,7 @@ func TestAFileIsMadeOnceAndForItsOwnerAlone(t *testing.T) {
 
 func TestAFileThatOthersMayReadIsRefusedWithWhatToType(t *testing.T) {
 	d := open(t)
-	if err := os.WriteFile(d.Path("k"), []byte("x"), 0o644); err != nil { //nolint:gosec // the mode under test
+	if err := os.WriteFile(d.Path("k"), []byte("x"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	_, err := d.Once("k", func() []byte { return nil })

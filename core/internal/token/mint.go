@@ -143,10 +143,10 @@ func write(ctx context.Context, tx Tx, r MintRequest, session *Session) (previou
 	if err != nil {
 		return secret.Digest{}, err
 	}
-	switch {
-	case mints == 0:
+	switch mints {
+	case 0:
 		return secret.Digest{}, ErrFenced
-	case mints == 1:
+	case 1:
 		session.ID, previous, err = tx.Upsert(ctx, *session)
 	default:
 		session.ID, previous, err = tx.Replace(ctx, *session)

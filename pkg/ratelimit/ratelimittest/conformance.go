@@ -6,7 +6,6 @@ package ratelimittest
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -195,7 +194,7 @@ func Conformance(t *testing.T, open func(t *testing.T) ratelimit.Store) {
 		one := ratelimit.Policy{Name: "test.one", Limit: 1, Window: time.Hour}
 		for i, scope := range []string{"", "a", "a}", "{a", "a:b", "ü", "192.0.2.1", "2001:db8::/64"} {
 			if !take(t, s, one, scope, start).Allowed {
-				t.Fatal(fmt.Sprintf("scope %d was counted before", i))
+				t.Fatalf("scope %d was counted before", i)
 			}
 		}
 	})

@@ -1,0 +1,39 @@
+#!/bin/sh
+# Finds or installs what the suites need beside Go: a C compiler for the race
+# detector, Chromium with a Chinese font for the pages, Postgres for the migrations.
+# What is there already is left alone.
+set -eu
+. scripts/find.sh
+packages=
+command -v "${CC:-cc}" >/dev/null 2>&1 || packages="$packages gcc libc6-dev"
+[ -n "$(find_chromium)" ] || packages="$packages chromium fonts-noto-cjk"
+command -v psql >/dev/null 2>&1 || packages="$packages postgresql"
+
+if [ -n "$packages" ]; then
+	if ! command -v apt-get >/dev/null 2>&1; then
+		echo "deps: this machine has no apt-get; install by hand:$packages" >&2
+		exit 1
+	fi
+	as_root=
+	[ "$(id -u)" = 0 ] || as_root=sudo
+	echo "Installing$packages"
+	$as_root apt-get update -qq
+	# shellcheck disable=SC2086 # a list of packages
+	$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages >/dev/null
+fi
+
+# A server that was installed here answers nobody by TCP without a password yet.
+if [ -z "$(find_psql)" ] && [ "$(id -u)" = 0 ] && command -v pg_lsclusters >/dev/null 2>&1; then
+	cluster=$(pg_lsclusters -h | head -n 1)
+	version=$(echo "$cluster" | awk '{print $1}') name=$(echo "$cluster" | awk '{print $2}')
+	if [ -n "$version" ]; then
+		echo "Starting Postgres $version for the tests of this machine"
+		hba=/etc/postgresql/$version/$name/pg_hba.conf
+		grep -q '^host all postgres 127.0.0.1/32 trust' "$hba" || sed -i '1i host all postgres 127.0.0.1/32 trust' "$hba"
+		pg_ctlcluster --skip-systemctl-redirect "$version" "$name" restart || true
+		sleep 2
+	fi
+fi
+echo "C compiler: $(command -v "${CC:-cc}" || echo none)"
+echo "Chromium:   $(find_chromium)"
+echo "Postgres:   $(find_psql)"

@@ -58,10 +58,14 @@ type Passwords struct {
 	queue chan struct{}
 }
 
+// leastQueue is what may wait on one CPU: about a second of work, so that a burst of
+// people after an outage is not turned away.
+const leastQueue = 64
+
 // NewPasswords takes the least length of a new password in characters.
 func NewPasswords(min int) *Passwords {
 	cpus := runtime.GOMAXPROCS(0)
-	return &Passwords{min: min, slots: make(chan struct{}, cpus), queue: make(chan struct{}, cpus*16)}
+	return &Passwords{min: min, slots: make(chan struct{}, cpus), queue: make(chan struct{}, max(leastQueue, cpus*16))}
 }
 
 // MinLength is the least length of a new password in characters.

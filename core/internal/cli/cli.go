@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -37,6 +39,8 @@ type Env struct {
 	Environ  []string
 	Terminal bool // stdout is read by a person
 	Version  string
+	// Client is how a person here calls the command-line client; empty means difyauth.
+	Client string
 	// Started is called once serve answers; nil is fine. Tests learn the ports by it.
 	Started func(public, inner string)
 	// Signals ends serve; nil means SIGINT and SIGTERM of this process.
@@ -49,8 +53,30 @@ type Env struct {
 func System(version string) Env {
 	return Env{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Environ: os.Environ(),
-		Terminal: isatty.IsTerminal(os.Stdout.Fd()), Version: strings.TrimPrefix(version, "v"), Signals: untilSignal,
+		Terminal: isatty.IsTerminal(os.Stdout.Fd()), Version: strings.TrimPrefix(version, "v"), Signals: untilSignal, Client: client(),
 	}
+}
+
+// client finds difyauth on the path or, in a fresh checkout, beside this program.
+func client() string {
+	const name = "difyauth"
+	if _, err := exec.LookPath(name); err == nil {
+		return name
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return name
+	}
+	beside := filepath.Join(filepath.Dir(self), name)
+	if _, err := os.Stat(beside); err != nil {
+		return name
+	}
+	if here, err := os.Getwd(); err == nil {
+		if relative, err := filepath.Rel(here, beside); err == nil && !strings.HasPrefix(relative, "..") {
+			return relative
+		}
+	}
+	return beside
 }
 
 // usageError is a mistake in how the command was called.

@@ -119,5 +119,9 @@ func (c *command) welcome(s *app.Settings, link string, inner net.Addr) {
 	if link != "" {
 		fmt.Fprintf(c.Stdout, "\nSet it up, once, in a browser:\n  %s\n", link)
 	}
-	fmt.Fprintf(c.Stdout, "\nThen sign a command line in:\n  difyauth login --host %s\n\nCtrl-C stops it.\n\n", s.Public)
+	client := c.Client
+	if client == "" {
+		client = "difyauth"
+	}
+	fmt.Fprintf(c.Stdout, "\nThen sign a command line in, in another terminal:\n  %s login --host %s\n\nCtrl-C stops it.\n\n", client, s.Public)
 }

@@ -24,21 +24,6 @@ type resultResponse struct {
 
 var success = resultResponse{"success"}
 
-func (a *api) setupState(c *fiber.Ctx) error {
-	at, err := a.Installation.SetUpAt(c.UserContext())
-	if err != nil {
-		return err
-	}
-	out := struct {
-		Step    string  `json:"step"`
-		SetupAt *string `json:"setup_at"`
-	}{"not_started", stampOrNil(at)}
-	if at != nil {
-		out.Step = "finished"
-	}
-	return c.JSON(out)
-}
-
 // login signs a script in. The password comes in base64 here alone, as existing
 // scripts send it.
 func (a *api) login(c *fiber.Ctx) error {
@@ -87,7 +72,8 @@ func (a *api) signIn(c *fiber.Ctx, email string, password secret.Text, remember 
 	}
 	failed := true
 	defer func() { a.Limits.Settle(ctx, limits.ConsoleLoginPair, byPair, failed) }()
-	if err := a.emailBudget(ctx, byEmail, email, ip); err != nil {
+	counted, err := a.emailBudget(ctx, byEmail, email, ip)
+	if err != nil {
 		failed = !errors.Is(err, limits.ErrTooMany)
 		return console.Issued{}, err
 	}
@@ -96,26 +82,29 @@ func (a *api) signIn(c *fiber.Ctx, email string, password secret.Text, remember 
 	})
 	// An outage is no wrong password: only a refusal costs a permit.
 	failed = errors.Is(err, console.ErrInvalidCredentials)
-	a.Limits.Settle(ctx, limits.ConsoleLoginEmail, byEmail, failed)
+	if counted {
+		a.Limits.Settle(ctx, limits.ConsoleLoginEmail, byEmail, failed)
+	}
 	return issued, err
 }
 
 // emailBudget refuses, once an e-mail has drawn too many failures, every address but
 // those where its owner was last signed in: nobody is locked out from where they
-// work.
-func (a *api) emailBudget(ctx context.Context, scope, email, ip string) error {
-	_, err := a.Limits.Take(ctx, limits.ConsoleLoginEmail, scope)
+// work. counted says whether a permit was taken: one that was not is not given back,
+// or the owner's own success would hand it to whoever used the budget up.
+func (a *api) emailBudget(ctx context.Context, scope, email, ip string) (counted bool, err error) {
+	_, err = a.Limits.Take(ctx, limits.ConsoleLoginEmail, scope)
 	if !errors.Is(err, limits.ErrTooMany) {
-		return err
+		return err == nil, err
 	}
 	known, lookup := a.Console.KnownAt(ctx, email, ip)
 	if lookup != nil {
-		return lookup
+		return false, lookup
 	}
 	if known {
-		return nil
+		return false, nil
 	}
-	return err
+	return false, err
 }
 
 // logout ends the session on the server; without one there is nothing to end.

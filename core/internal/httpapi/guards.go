@@ -52,6 +52,8 @@ func (a *api) guards(r row) []fiber.Handler {
 		chain = append(chain, a.setUpGuard, a.looseGuard, limit, read)
 	case signIn:
 		chain = append(chain, a.setUpGuard, a.signInOriginGuard, limit, read)
+	case setUp:
+		chain = append(chain, a.signInOriginGuard, limit, read)
 	case page:
 		chain = append(chain, a.loopbackGuard, a.pageGuard)
 	case pageSigned:
@@ -82,7 +84,7 @@ func challenge(class caller) func(f *fault.Error) string {
 			}
 			return ""
 		}
-	case cookieRead, cookieWrite, cookieLoose, signIn:
+	case cookieRead, cookieWrite, cookieLoose, signIn, setUp:
 		return func(f *fault.Error) string {
 			if f.Kind() == fault.Unauthenticated {
 				return `Cookie realm="console"`

@@ -37,11 +37,6 @@ func (a *api) setupPage(c *fiber.Ctx) error {
 
 // setupForm creates the first owner and signs them in.
 func (a *api) setupForm(c *fiber.Ctx) error {
-	result, err := a.Limits.Take(c.UserContext(), limits.ConsoleSetupAddr, server.ClientScope(c))
-	server.SetRateLimit(c, result)
-	if err != nil {
-		return err
-	}
 	view := webui.Setup{
 		Code: field(c, "setup_code"), Email: field(c, "email"), Name: field(c, "name"), Workspace: field(c, "workspace_name"),
 		MinPassword: a.Console.Passwords.MinLength(),

@@ -32,6 +32,8 @@ const (
 	cookieLoose
 	// signIn takes anybody whose origin, where sent, fits.
 	signIn
+	// setUp is signIn on an installation that may not be set up yet.
+	setUp
 	// page is a page that judges for itself whether somebody is signed in.
 	page
 	// pageSigned is a page for the signed-in; others are sent to sign in.
@@ -105,6 +107,9 @@ func (a *api) table() []row {
 		{method: http.MethodDelete, path: base + "/account/sessions/:id", caller: bearer, rule: authz.Rule{Subjects: accountsOnly}, handle: a.endSession},
 
 		{method: http.MethodGet, path: "/console/api/setup", caller: open, handle: a.setupState},
+		{method: http.MethodPost, path: "/console/api/setup", caller: setUp, media: []string{json}, body: small, limits: setupLimit, handle: a.setup},
+		{method: http.MethodPost, path: "/console/api/init", caller: setUp, handle: a.probeSetup},
+		{method: http.MethodPost, path: "/console/api/register", caller: setUp, handle: a.probeSetup},
 		{method: http.MethodPost, path: "/console/api/login", caller: signIn, media: []string{json}, body: small, handle: a.login},
 		{method: http.MethodPost, path: "/console/api/logout", caller: cookieLoose, handle: a.logout},
 		{method: http.MethodGet, path: "/console/api/csrf-token", caller: cookieRead, handle: a.csrfToken},
@@ -113,7 +118,7 @@ func (a *api) table() []row {
 
 		{method: http.MethodGet, path: "/", caller: page, shape: server.Page, handle: a.rootPage},
 		{method: http.MethodGet, path: "/setup", caller: page, shape: server.Page, handle: a.setupPage},
-		{method: http.MethodPost, path: "/setup", caller: pageWrite, shape: server.Page, media: []string{form}, body: small, handle: a.setupForm},
+		{method: http.MethodPost, path: "/setup", caller: pageWrite, shape: server.Page, media: []string{form}, body: small, limits: setupLimit, handle: a.setupForm},
 		{method: http.MethodGet, path: "/signin", caller: page, shape: server.Page, handle: a.signInPage},
 		{method: http.MethodPost, path: "/signin", caller: pageWrite, shape: server.Page, media: []string{form}, body: small, handle: a.signInForm},
 		{method: http.MethodPost, path: "/signout", caller: pageSignedWrite, shape: server.Page, media: []string{form}, body: small, handle: a.signOutForm},

@@ -108,19 +108,27 @@ func (r *Recorder) Flush(ctx context.Context) error {
 	if dropped > 0 {
 		r.log.Error("audit events dropped from the table's queue; the log has them", "count", dropped)
 	}
+	defer func() { r.putBack(batch) }() // a sink that panics loses nothing either
 	for len(batch) > 0 {
 		n := min(flushSize, len(batch))
 		if err := r.sink.Append(ctx, batch[:n]...); err != nil {
-			r.mu.Lock()
-			rest := append(append([]Event(nil), batch...), r.queue...)
-			r.queue = nil
-			r.push(rest)
-			r.mu.Unlock()
 			return err
 		}
 		batch = batch[n:]
 	}
 	return nil
+}
+
+// putBack queues again, in front, what was not written.
+func (r *Recorder) putBack(batch []Event) {
+	if len(batch) == 0 {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	rest := append(append([]Event(nil), batch...), r.queue...)
+	r.queue = nil
+	r.push(rest)
 }
 
 func (r *Recorder) line(e Event) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+	"time"
 )
 
 // Worker runs until ctx ends. A nil return before that is a normal end.
@@ -40,10 +41,40 @@ func Run(ctx context.Context, workers ...Worker) error {
 	return first
 }
 
+// PanicError is how a worker ended that panicked.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+// Error gives the value and the stack, for the log alone.
+func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.Value, e.Stack) }
+
+// Surviving gives a worker that outlives its panics: each is reported, and after a
+// pause the worker starts anew. One bad row must not end the service that a request
+// with the same row would leave standing.
+func Surviving(w Worker, pause time.Duration, report func(worker string, panicked *PanicError)) Worker {
+	return Worker{Name: w.Name, Run: func(ctx context.Context) error {
+		for {
+			err := call(ctx, w)
+			panicked, ok := errors.AsType[*PanicError](err)
+			if !ok {
+				return err
+			}
+			report(w.Name, panicked)
+			select {
+			case <-ctx.Done():
+				return err
+			case <-time.After(pause):
+			}
+		}
+	}}
+}
+
 func call(ctx context.Context, w Worker) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+			err = &PanicError{Value: p, Stack: debug.Stack()}
 		}
 	}()
 	return w.Run(ctx)

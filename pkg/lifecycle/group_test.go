@@ -39,3 +39,30 @@ func TestPanicIsAFailure(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 }
+
+func TestSurvivingStartsAnew(t *testing.T) {
+	starts, reports := 0, 0
+	boom := errors.New("boom")
+	w := lifecycle.Surviving(lifecycle.Worker{Name: "panics", Run: func(context.Context) error {
+		if starts++; starts < 3 {
+			panic("oops")
+		}
+		return boom
+	}}, 0, func(worker string, panicked *lifecycle.PanicError) {
+		if reports++; worker != "panics" || !strings.HasPrefix(panicked.Error(), "panic: oops\n") {
+			t.Errorf("%s: %v", worker, panicked)
+		}
+	})
+	if err := lifecycle.Run(t.Context(), w); !errors.Is(err, boom) || starts != 3 || reports != 2 {
+		t.Fatalf("%v after %d starts and %d reports", err, starts, reports)
+	}
+}
+
+func TestSurvivingEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	w := lifecycle.Surviving(lifecycle.Worker{Name: "panics", Run: func(context.Context) error { cancel(); panic("oops") }},
+		1<<62, func(string, *lifecycle.PanicError) {})
+	if err := w.Run(ctx); err == nil || !strings.HasPrefix(err.Error(), "panic: oops") {
+		t.Fatalf("got %v", err)
+	}
+}

@@ -62,18 +62,27 @@ func (s *Service) FlushUsage(ctx context.Context) error {
 	if len(batch) == 0 {
 		return nil
 	}
-	err := s.Store.TouchUsed(ctx, batch)
-	if err != nil {
-		s.usage.mu.Lock()
-		for _, u := range batch {
-			delete(s.usage.written, u.ID)
-			if _, newer := s.usage.pending[u.ID]; !newer {
-				s.usage.pending[u.ID] = u
-			}
+	written := false
+	defer func() { // also when the store panics
+		if !written {
+			s.usage.putBack(batch)
 		}
-		s.usage.mu.Unlock()
-	}
+	}()
+	err := s.Store.TouchUsed(ctx, batch)
+	written = err == nil
 	return err
+}
+
+// putBack lets uses that were not written wait again, unless there is a newer one.
+func (u *usage) putBack(batch []Use) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, use := range batch {
+		delete(u.written, use.ID)
+		if _, newer := u.pending[use.ID]; !newer {
+			u.pending[use.ID] = use
+		}
+	}
 }
 
 // RunUsage flushes until ctx ends, then once more.

@@ -36,9 +36,11 @@ type Config struct {
 	Observe func(route string, status int, took time.Duration)
 
 	ReadTimeout    time.Duration
+	WriteTimeout   time.Duration // for one answer; zero takes 30 s
 	IdleTimeout    time.Duration
-	RequestTimeout time.Duration // deadline of a request's context
+	RequestTimeout time.Duration // deadline of a request's context; zero takes 30 s
 	MaxHeaderBytes int
+	// MaxConnections is the most that are served at once; Bounded refuses the others.
 	MaxConnections int
 }
 
@@ -72,6 +74,9 @@ const unmatched = "unmatched"
 
 var requestID = regexp.MustCompile(`^[A-Za-z0-9._-]{8,64}$`)
 
+// defaultTimeout bounds a request's work and the writing of its answer.
+const defaultTimeout = 30 * time.Second
+
 // New gives a fiber app whose defaults are overridden where they are risky: strings
 // that outlive a request are copies, paths are taken as sent, forwarded headers of
 // strangers mean nothing, bodies are streamed and bounded by the reader.
@@ -79,16 +84,34 @@ func New(cfg Config) (*fiber.App, error) {
 	if cfg.Log == nil || cfg.Now == nil || cfg.Addresses == nil {
 		return nil, errors.New("server: log, clock and address resolver are required")
 	}
+	if cfg.WriteTimeout <= 0 {
+		cfg.WriteTimeout = defaultTimeout
+	}
+	if cfg.RequestTimeout <= 0 {
+		cfg.RequestTimeout = defaultTimeout
+	}
 	b := &base{cfg: cfg}
 	app := fiber.New(fiber.Config{
 		Immutable: true, CaseSensitive: true, StrictRouting: true, UnescapePath: false,
 		DisableStartupMessage: true, DisableHeaderNormalizing: false, DisablePreParseMultipartForm: true,
 		EnableTrustedProxyCheck: true, GETOnly: false, StreamRequestBody: true,
-		ReadTimeout: cfg.ReadTimeout, IdleTimeout: cfg.IdleTimeout, ReadBufferSize: cfg.MaxHeaderBytes, Concurrency: cfg.MaxConnections,
+		ReadTimeout: cfg.ReadTimeout, WriteTimeout: cfg.WriteTimeout, IdleTimeout: cfg.IdleTimeout, ReadBufferSize: cfg.MaxHeaderBytes,
+		Concurrency:  concurrency(cfg.MaxConnections),
 		ErrorHandler: func(c *fiber.Ctx, err error) error { return b.outside(c, err) },
 	})
 	app.Use(b.handle)
+	app.Server().Handler = b.strictly(app, app.Server().Handler)
 	return app, nil
+}
+
+// concurrency leaves fasthttp room above the cap: it counts a connection for a moment
+// longer than it is open, and refuses in words of its own.
+func concurrency(most int) int {
+	const room = 1024
+	if most <= 0 {
+		return 0 // fasthttp's default
+	}
+	return most + room
 }
 
 type base struct{ cfg Config }
@@ -98,13 +121,9 @@ type base struct{ cfg Config }
 func (b *base) handle(c *fiber.Ctx) error {
 	start := b.cfg.Now()
 	b.begin(c)
-	timeout := b.cfg.RequestTimeout
-	if timeout <= 0 {
-		timeout = 30 * time.Second
-	}
 	ctx, cancel := context.WithTimeout(audit.WithRequest(context.Background(), audit.Request{
 		ID: RequestID(c), IP: ClientIP(c).String(), UserAgent: c.Get(fiber.HeaderUserAgent),
-	}), timeout)
+	}), b.cfg.RequestTimeout)
 	defer cancel()
 	c.SetUserContext(ctx)
 
@@ -185,12 +204,18 @@ func (b *base) write(c *fiber.Ctx, f *fault.Error) {
 	_ = writeFailure(c, f, route.Shape)
 }
 
-// outside answers what never reached handle: requests that fasthttp could not read.
+// outside answers what never reached handle: requests that nobody could read. Their
+// id is on record too, for it is all that their sender can name.
 func (b *base) outside(c *fiber.Ctx, err error) error {
-	f := classify(err)
-	b.headers(c, uuid.NewString())
+	start, f := b.cfg.Now(), classify(err)
+	peer, _ := netip.ParseAddr(c.Context().RemoteIP().String())
+	r := &request{id: uuid.NewString(), peer: peer, ip: b.cfg.Addresses.Client(peer, nil)}
+	c.Locals(requestKey, r)
+	b.headers(c, r.id)
 	c.Context().SetConnectionClose()
-	return writeFailure(c, f, Canonical)
+	err = writeFailure(c, f, Canonical)
+	b.end(c, f, start)
+	return err
 }
 
 func (b *base) end(c *fiber.Ctx, f *fault.Error, start time.Time) {
@@ -198,9 +223,12 @@ func (b *base) end(c *fiber.Ctx, f *fault.Error, start time.Time) {
 	if b.cfg.Observe != nil {
 		b.cfg.Observe(route.Pattern, status, took)
 	}
-	level := slog.LevelInfo
+	level, method := slog.LevelInfo, c.Method()
+	if !known(method) {
+		method = "other"
+	}
 	attrs := []slog.Attr{
-		slog.String("method", c.Method()), slog.String("route", route.Pattern), slog.Int("status", status),
+		slog.String("method", method), slog.String("route", route.Pattern), slog.Int("status", status),
 		slog.Float64("ms", float64(took.Microseconds())/1000), slog.String("request_id", RequestID(c)), slog.String("ip", ClientIP(c).String()),
 	}
 	if f != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/datadir"
 	"github.com/dify-sso/dify-sso/core/internal/jobs"
 	"github.com/dify-sso/dify-sso/pkg/lifecycle"
+	"github.com/dify-sso/dify-sso/pkg/server"
 )
 
 // Listeners are the bound ports of a serving App.
@@ -53,14 +54,14 @@ func (a *App) Serve(ctx context.Context, l *Listeners) error {
 	workers := make(chan error, 1)
 	go func() {
 		workers <- lifecycle.Run(background,
-			lifecycle.Worker{Name: "audit", Run: a.recorder.Run},
-			lifecycle.Worker{Name: "token usage", Run: a.tokens.RunUsage},
-			lifecycle.Worker{Name: "grant clean-up", Run: a.devices.RunCleanup},
-			lifecycle.Worker{Name: "sweep", Run: jobs.Sweep(a.opts.Now, a.sweep)},
+			a.surviving("audit", a.recorder.Run),
+			a.surviving("token usage", a.tokens.RunUsage),
+			a.surviving("grant clean-up", a.devices.RunCleanup),
+			a.surviving("sweep", jobs.Sweep(a.opts.Now, a.sweep)),
 		)
 	}()
 	served := make(chan error, 2)
-	go func() { served <- a.public.Listener(l.Public) }()
+	go func() { served <- a.public.Listener(server.Bounded(a.public, l.Public, a.Settings.MaxConnections)) }()
 	go func() { served <- a.inner.Listener(l.Inner) }()
 
 	var failure error
@@ -79,6 +80,15 @@ func (a *App) Serve(ctx context.Context, l *Listeners) error {
 	}
 	stop()
 	return errors.Join(failure, <-workers)
+}
+
+// workerPause keeps a worker that panics at every start from filling the log.
+const workerPause = time.Second
+
+func (a *App) surviving(name string, run func(ctx context.Context) error) lifecycle.Worker {
+	return lifecycle.Surviving(lifecycle.Worker{Name: name, Run: run}, workerPause, func(worker string, panicked *lifecycle.PanicError) {
+		a.opts.Log.Error("a worker panicked and starts anew", slog.String("worker", worker), slog.String("error", panicked.Error()))
+	})
 }
 
 func (a *App) drain() {

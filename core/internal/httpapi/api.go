@@ -20,7 +20,6 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/workspace"
 	"github.com/dify-sso/dify-sso/pkg/audit"
 	"github.com/dify-sso/dify-sso/pkg/fault"
-	"github.com/dify-sso/dify-sso/pkg/server"
 )
 
 // Deps is what the handlers call. All fields are required.
@@ -54,20 +53,21 @@ type api struct {
 }
 
 // Mount adds every row of the route table to app. It fails when a row is
-// incomplete, so that a service with an unguarded route does not start.
+// incomplete, or when app has a route that is not a row, so that a service with an
+// unguarded route does not start. What no row takes is 404, or 405 with Allow.
 func Mount(app *fiber.App, d Deps) error {
 	if d.Installation == nil || d.Console == nil || d.Devices == nil || d.Entries == nil || d.Tokens == nil || d.Workspaces == nil ||
 		d.Bearer == nil || d.Limits == nil || d.UI == nil || d.Recorder == nil || d.Log == nil || d.Now == nil || d.Public == nil || d.Ready == nil {
 		return errors.New("httpapi: every dependency is required")
 	}
 	a := newAPI(d)
-	for _, r := range a.table() {
+	rows := a.table()
+	for _, r := range rows {
 		if err := a.mount(app, r); err != nil {
 			return err
 		}
 	}
-	app.Use(func(c *fiber.Ctx) error { return server.ErrNotFound })
-	return nil
+	return compare(app.GetRoutes(true), rows)
 }
 
 func newAPI(d Deps) *api {

@@ -57,11 +57,11 @@ func (a *api) signedPageGuard(c *fiber.Ctx) error {
 	if signed(c) != nil {
 		return c.Next()
 	}
-	target := "/"
+	back := "/"
 	if c.Method() == http.MethodGet {
-		target = string(c.Request().RequestURI())
+		back = target(c)
 	}
-	return a.redirect(c, "/signin?return_to="+url.QueryEscape(returnTarget(target)))
+	return a.redirect(c, "/signin?return_to="+url.QueryEscape(returnTarget(back)))
 }
 
 // render answers with a page. Before sign-in it hands out the pre-session that its

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package httpapi
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/dify-sso/dify-sso/core/internal/limits"
+)
+
+// Route is a row of the public listener's route table as others may read it: tests
+// and documents.
+type Route struct {
+	Method string
+	// Path is the pattern; a segment that begins with a colon is a parameter.
+	Path string
+	// Caller is the class of caller: open, bearer, cookie, cookie write, cookie or
+	// none, sign-in, page, signed-in page, form, signed-in form or static.
+	Caller string
+	// Media lists the content types of the body; empty means that no body is read.
+	Media []string
+	// Body is the cap of the body in bytes.
+	Body int
+	// Limits are the rate limits that the route's guards ask, in their order. Handlers
+	// may ask others.
+	Limits []limits.Name
+}
+
+// Routes lists every route of the public listener in the table's order. A GET route
+// answers HEAD too.
+func Routes() []Route {
+	rows := (&api{}).table()
+	out := make([]Route, len(rows))
+	for i, r := range rows {
+		out[i] = Route{Method: r.method, Path: r.path, Caller: r.caller.String(), Media: slices.Clone(r.media), Body: r.body}
+		if r.caller == bearer {
+			out[i].Limits = append(out[i].Limits, limits.BearerToken)
+		}
+		if r.rule.Extra != "" {
+			out[i].Limits = append(out[i].Limits, r.rule.Extra)
+		}
+		for _, l := range r.limits {
+			out[i].Limits = append(out[i].Limits, l.name)
+		}
+	}
+	return out
+}
+
+var callerNames = map[caller]string{
+	open: "open", bearer: "bearer", cookieRead: "cookie", cookieWrite: "cookie write", cookieLoose: "cookie or none", signIn: "sign-in",
+	page: "page", pageSigned: "signed-in page", pageWrite: "form", pageSignedWrite: "signed-in form", static: "static",
+}
+
+// String names the class.
+func (c caller) String() string { return callerNames[c] }
+
+// compare finds routes without a row, rows without a route and rows that stand twice.
+func compare(mounted []fiber.Route, rows []row) error {
+	type key struct{ method, path string }
+	want := map[key]int{}
+	for _, r := range rows {
+		want[key{r.method, r.path}]++
+		if r.method == http.MethodGet {
+			want[key{http.MethodHead, r.path}]++
+		}
+	}
+	var problems []error
+	say := func(what string, k key) {
+		problems = append(problems, fmt.Errorf("httpapi: route %s %s %s", k.method, k.path, what))
+	}
+	have := map[key]bool{}
+	for _, r := range mounted {
+		k := key{r.Method, r.Path}
+		if want[k] == 0 {
+			say("has no row", k)
+		}
+		have[k] = true
+	}
+	for k, n := range want {
+		if n > 1 {
+			say("has more than one row", k)
+		}
+		if !have[k] {
+			say("is not mounted", k)
+		}
+	}
+	return errors.Join(problems...)
+}

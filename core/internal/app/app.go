@@ -19,6 +19,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/httpapi"
 	"github.com/dify-sso/dify-sso/core/internal/installation"
 	"github.com/dify-sso/dify-sso/core/internal/limits"
+	"github.com/dify-sso/dify-sso/core/internal/sqlstore"
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/core/internal/webui"
 	"github.com/dify-sso/dify-sso/core/internal/workspace"
@@ -51,6 +52,7 @@ type App struct {
 	recorder *audit.Recorder
 	public   *fiber.App
 	inner    *fiber.App
+	schema   *sqlstore.Migrator
 	draining atomic.Bool
 }
 
@@ -76,10 +78,14 @@ func New(ctx context.Context, s *Settings, o Options) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
+	schema, err := sqlstore.NewMigrator(stores.DB)
+	if err != nil {
+		return nil, errors.Join(err, stores.DB.Close())
+	}
 	if o.Wrap != nil {
 		o.Wrap(stores)
 	}
-	a := &App{Settings: s, Stores: stores, opts: o}
+	a := &App{Settings: s, Stores: stores, opts: o, schema: schema}
 	if err := a.build(ctx, k); err != nil {
 		return nil, errors.Join(err, stores.DB.Close())
 	}
@@ -146,7 +152,7 @@ func (a *App) build(ctx context.Context, k *keys) error {
 		Installation: a.Installation, Console: sessions, Devices: a.devices, Entries: devicegrant.NewEntries(k.entry),
 		Tokens: a.tokens, Workspaces: workspaces, Bearer: bearer, Limits: a.limits, UI: webui.New(s.Public),
 		Recorder: recorder, Log: a.opts.Log, Now: now, Public: s.Public, Version: a.opts.Version,
-		SessionMax: days(s.SessionMaxDays), Ready: func() bool { return a.Check(context.Background()) == nil },
+		SessionMax: days(s.SessionMaxDays), Ready: func() bool { return a.answering(context.Background()).Ready() },
 	})
 }
 
@@ -170,38 +176,7 @@ func (a *App) mount(metrics *telemetry.Metrics, deps httpapi.Deps) error {
 	if a.inner, err = server.New(cfg); err != nil {
 		return err
 	}
-	httpapi.MountInner(a.inner, httpapi.Inner{Ready: a.Check, Metrics: metrics.Registry})
-	return nil
-}
-
-// NotReadyError says why this process wants no requests.
-type NotReadyError struct {
-	What  string
-	Cause error
-}
-
-// Error implements error.
-func (e *NotReadyError) Error() string { return e.What }
-
-// Unwrap gives the cause.
-func (e *NotReadyError) Unwrap() error { return e.Cause }
-
-// readyLimit bounds the question, so that a hanging store is an answer too.
-const readyLimit = 2 * time.Second
-
-// Check asks every store. It returns NotReadyError.
-func (a *App) Check(ctx context.Context) error {
-	if a.draining.Load() {
-		return &NotReadyError{What: "shutting down"}
-	}
-	ctx, cancel := context.WithTimeout(ctx, readyLimit)
-	defer cancel()
-	if err := a.Stores.DB.Ping(ctx); err != nil {
-		return &NotReadyError{What: "sql", Cause: err}
-	}
-	if _, err := a.Stores.Grants.Live(ctx); err != nil {
-		return &NotReadyError{What: "store", Cause: err}
-	}
+	httpapi.MountInner(a.inner, httpapi.Inner{Readiness: a.Readiness, Metrics: metrics.Registry})
 	return nil
 }
 

@@ -14,12 +14,33 @@ import (
 	"github.com/dify-sso/dify-sso/pkg/server"
 )
 
+// CheckOK is the result of a check that found nothing.
+const CheckOK = "ok"
+
+// Readiness is the answer of /readyz.
+type Readiness struct {
+	// Checks has one entry for each thing that requests need: CheckOK, or a cause
+	// without an address.
+	Checks map[string]string `json:"checks"`
+	// Draining: a shutdown has begun.
+	Draining bool `json:"draining,omitempty"`
+}
+
+// Ready reports whether requests are wanted.
+func (r Readiness) Ready() bool {
+	for _, result := range r.Checks {
+		if result != CheckOK {
+			return false
+		}
+	}
+	return !r.Draining
+}
+
 // Inner is what the second listener shows. It has no credentials: only operators
 // reach it.
 type Inner struct {
-	// Ready returns an error that names, without an address, what is not usable.
-	Ready   func(ctx context.Context) error
-	Metrics *prometheus.Registry
+	Readiness func(ctx context.Context) Readiness
+	Metrics   *prometheus.Registry
 }
 
 // MountInner adds the second listener's routes. None of them exists on the public one.
@@ -31,11 +52,11 @@ func MountInner(app *fiber.App, d Inner) {
 	}
 	get("/healthz", func(c *fiber.Ctx) error { return c.JSON(fiber.Map{"ok": true}) })
 	get("/readyz", func(c *fiber.Ctx) error {
-		if err := d.Ready(c.UserContext()); err != nil {
-			return c.Status(http.StatusServiceUnavailable).JSON(fiber.Map{"ready": false, "not_ready": err.Error()})
+		r := d.Readiness(c.UserContext())
+		if !r.Ready() {
+			c.Status(http.StatusServiceUnavailable)
 		}
-		return c.JSON(fiber.Map{"ready": true})
+		return c.JSON(r)
 	})
 	get("/metrics", adaptor.HTTPHandler(promhttp.HandlerFor(d.Metrics, promhttp.HandlerOpts{})))
-	app.Use(func(*fiber.Ctx) error { return server.ErrNotFound })
 }

@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package apitest_test
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/dify-sso/dify-sso/core/internal/apitest"
+	"github.com/dify-sso/dify-sso/core/internal/httpapi"
+	"github.com/dify-sso/dify-sso/pkg/canon"
+)
+
+// htCaller is who sends a request.
+type htCaller int
+
+const (
+	htNobody htCaller = iota
+	htBare            // a console cookie without a CSRF token
+	htCookie          // a console cookie with its CSRF token and this site's origin
+	htLive            // a live bearer
+	htRevoked
+	htGarbage
+	htAppKey
+	htCallers
+)
+
+var htCallerNames = [...]string{"nobody", "a cookie without its CSRF token", "a console cookie", "a live bearer", "a revoked bearer", "a garbage bearer", "an app key"}
+
+// htRequest is one request that a fitting caller would be served, and the status that
+// each class of caller draws, in the order of the constants above.
+type htRequest struct {
+	query string
+	json  string
+	form  url.Values
+	want  [htCallers]int
+}
+
+func htAll(status int) (want [htCallers]int) {
+	for i := range want {
+		want[i] = status
+	}
+	return want
+}
+
+// Only a live bearer is served, only a console cookie is served.
+func htBearer(live int) [htCallers]int    { return [...]int{401, 401, 401, live, 401, 401, 401} }
+func htCookies(served int) [htCallers]int { return [...]int{401, served, served, 401, 401, 401, 401} }
+func htWrites(served int) [htCallers]int  { return [...]int{401, 403, served, 401, 401, 401, 401} }
+func htForms(served int) [htCallers]int   { return [...]int{403, 403, served, 403, 403, 403, 403} }
+func htSignedForm(served int) [htCallers]int {
+	return [...]int{303, 403, served, 303, 303, 303, 303}
+}
+func htSignedPage(served int) [htCallers]int {
+	return [...]int{303, served, served, 303, 303, 303, 303}
+}
+
+// htTable is what every route answers every caller. A route without a line fails.
+var htTable = map[string]htRequest{
+	"GET /openapi/v1/_health":               {want: htAll(200)},
+	"GET /openapi/v1/_version":              {want: htAll(200)},
+	"GET /openapi/v1/_ready":                {want: htAll(200)},
+	"POST /openapi/v1/oauth/device/code":    {json: htStart, want: htAll(200)},
+	"POST /openapi/v1/oauth/device/token":   {json: `{"client_id":"difyctl","device_code":"dc_x"}`, want: htAll(400)},
+	"GET /openapi/v1/oauth/device/lookup":   {query: "user_code=BCDF-GHJK", want: htAll(200)},
+	"POST /openapi/v1/oauth/device/approve": {json: `{"user_code":"BCDF-GHJK"}`, want: htWrites(404)},
+	"POST /openapi/v1/oauth/device/deny":    {json: `{"user_code":"BCDF-GHJK"}`, want: htWrites(404)},
+
+	"GET /openapi/v1/account":                  {want: htBearer(200)},
+	"GET /openapi/v1/account/sessions":         {want: htBearer(200)},
+	"DELETE /openapi/v1/account/sessions":      {want: htBearer(200)},
+	"DELETE /openapi/v1/account/sessions/self": {want: htBearer(200)},
+	"DELETE /openapi/v1/account/sessions/:id":  {want: htBearer(404)},
+
+	"GET /console/api/setup":           {want: htAll(200)},
+	"POST /console/api/login":          {json: `{"email":"` + apitest.OwnerEmail + `","password":"Y29ycmVjdCBob3JzZSBiYXR0ZXJ5"}`, want: htAll(200)},
+	"POST /console/api/logout":         {want: [...]int{200, 403, 200, 200, 200, 200, 200}},
+	"GET /console/api/csrf-token":      {want: htCookies(200)},
+	"GET /console/api/account/profile": {want: htCookies(200)},
+	"GET /console/api/workspaces":      {want: htCookies(200)},
+
+	"GET /":                      {want: htAll(303)},
+	"GET /setup":                 {want: htAll(303)},
+	"POST /setup":                {form: url.Values{}, want: htForms(400)},
+	"GET /signin":                {want: [...]int{200, 303, 303, 200, 200, 200, 200}},
+	"POST /signin":               {form: url.Values{"email": {apitest.OwnerEmail}, "password": {apitest.OwnerPassword}}, want: htForms(303)},
+	"POST /signout":              {form: url.Values{}, want: htSignedForm(303)},
+	"GET /device":                {want: htAll(200)},
+	"POST /device":               {form: url.Values{"user_code": {"BCDF-GHJK"}}, want: htForms(400)},
+	"POST /device/authorize":     {form: url.Values{"user_code": {"BCDF-GHJK"}, "decision": {"allow"}}, want: htSignedForm(400)},
+	"GET /account/sessions":      {want: htSignedPage(200)},
+	"GET /account/sessions/end":  {query: "kind=others", want: htSignedPage(200)},
+	"POST /account/sessions/end": {form: url.Values{"kind": {"others"}}, want: htSignedForm(303)},
+	"GET /static/:name":          {want: htAll(200)},
+}
+
+// htPath fills a pattern's parameters.
+func htPath(pattern string) string {
+	path := strings.Replace(pattern, ":id", canon.NewID(), 1)
+	return strings.Replace(path, ":name", "app.css", 1)
+}
+
+// htSender sends each route's request as any caller.
+type htSender struct {
+	s        *apitest.Server
+	approver *apitest.Browser // of an account that none of the requests signs out
+	browser  *apitest.Browser // signed in, until a request may have ended that
+}
+
+func htNewSender(t testing.TB, s *apitest.Server) *htSender {
+	t.Helper()
+	addAccount(t, s, "approver@example.com")
+	return &htSender{s: s, approver: signedInAs(t, s, "approver@example.com")}
+}
+
+func (h *htSender) send(t testing.TB, as htCaller, method, pattern string, r htRequest) apitest.Answer {
+	t.Helper()
+	path := htPath(pattern)
+	if r.query != "" {
+		path += "?" + r.query
+	}
+	headers, form, send := []string{"Accept", "text/html, application/json"}, url.Values{}, h.s.Call
+	for name, values := range r.form {
+		form[name] = values
+	}
+	switch as {
+	case htBare, htCookie:
+		if h.browser == nil {
+			h.browser = h.s.SignedIn(t)
+		}
+		b := h.browser
+		if method != http.MethodGet {
+			h.browser = nil
+		}
+		send = func(_ testing.TB, method, path, body string, headers ...string) apitest.Answer {
+			return b.Call(method, path, body, headers...)
+		}
+		if as == htCookie {
+			token := b.CSRF()
+			form.Set("csrf_token", token)
+			headers = append(headers, "Origin", h.s.URL)
+			if r.form == nil {
+				headers = append(headers, "X-CSRF-Token", token)
+			}
+		}
+	case htLive, htRevoked:
+		token, _ := h.s.SignInDevice(t, h.approver, "box")
+		if as == htRevoked {
+			wantAnswer(t, h.s.Bearer(t, token, http.MethodDelete, "/openapi/v1/account/sessions/self"), http.StatusOK, "")
+		}
+		headers = append(headers, "Authorization", "Bearer "+token)
+	case htGarbage:
+		headers = append(headers, "Authorization", "Bearer garbage")
+	case htAppKey:
+		headers = append(headers, "Authorization", "Bearer app-"+strings.Repeat("a", 24))
+	}
+	switch {
+	case r.json != "":
+		return send(t, method, path, r.json, append(headers, "Content-Type", "application/json")...)
+	case r.form != nil:
+		return send(t, method, path, form.Encode(), append(headers, "Content-Type", "application/x-www-form-urlencoded")...)
+	}
+	return send(t, method, path, "", headers...)
+}
+
+func TestEveryRouteForEveryCaller(t *testing.T) {
+	sender := htNewSender(t, apitest.Start(t, unlimited()))
+	known := map[string]bool{}
+	for _, route := range httpapi.Routes() {
+		key := route.Method + " " + route.Path
+		known[key] = true
+		t.Run("PL-5 M-3 M-8 M-9 M-24 "+key, func(t *testing.T) {
+			expected, ok := htTable[key]
+			if !ok {
+				t.Fatal("the route has no line in the table")
+			}
+			for as := range htCallers {
+				a := sender.send(t, as, route.Method, route.Path, expected)
+				if a.Status != expected.want[as] {
+					t.Errorf("%s: status %d instead of %d: %.300s", htCallerNames[as], a.Status, expected.want[as], a.Body)
+					continue
+				}
+				wantFrameless(t, a)
+				htWantMedia(t, route, a)
+				htWantChallenge(t, route, a)
+			}
+		})
+	}
+	for key := range htTable {
+		if !known[key] {
+			t.Errorf("%s is in the table and no route", key)
+		}
+	}
+}
+
+// htWantMedia: pages answer HTML, everything else JSON that nobody saves as a file.
+func htWantMedia(t testing.TB, route httpapi.Route, a apitest.Answer) {
+	t.Helper()
+	if a.Header.Get("Content-Disposition") != "" || a.Header.Get("X-Request-Id") == "" {
+		t.Fatalf("%v", a.Header)
+	}
+	media := a.Header.Get("Content-Type")
+	isPage := strings.Contains(route.Caller, "page") || strings.Contains(route.Caller, "form")
+	switch {
+	case route.Caller == "static":
+	case isPage && a.Status == http.StatusSeeOther:
+	case isPage:
+		if media != "text/html; charset=utf-8" {
+			t.Fatalf("content type %q", media)
+		}
+	case a.Status >= 300:
+		wantFailureShape(t, a)
+	case media != "application/json":
+		t.Fatalf("content type %q", media)
+	}
+}
+
+// htWantChallenge: a 401 asks for what the route takes and for nothing else.
+func htWantChallenge(t testing.TB, route httpapi.Route, a apitest.Answer) {
+	t.Helper()
+	challenge := a.Header.Get("WWW-Authenticate")
+	switch {
+	case a.Status != http.StatusUnauthorized:
+		if challenge != "" {
+			t.Fatalf("status %d with a challenge %q", a.Status, challenge)
+		}
+	case route.Caller == "bearer":
+		if !strings.HasPrefix(challenge, `Bearer realm="api"`) {
+			t.Fatalf("challenge %q", challenge)
+		}
+	case challenge != `Cookie realm="console"`:
+		t.Fatalf("challenge %q", challenge)
+	}
+}
+
+func TestEveryOtherMethod(t *testing.T) {
+	s := apitest.Start(t, unlimited())
+	taken := map[string][]string{}
+	for _, r := range httpapi.Routes() {
+		taken[r.Path] = append(taken[r.Path], r.Method)
+		if r.Method == http.MethodGet {
+			taken[r.Path] = append(taken[r.Path], http.MethodHead)
+		}
+	}
+	all := []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "BREW", "get"}
+	for path, methods := range taken {
+		t.Run("M-11 HTTP-15 PL-5 "+path, func(t *testing.T) {
+			slices.Sort(methods)
+			concrete := htPath(path)
+			for _, method := range all {
+				if slices.Contains(methods, method) {
+					continue
+				}
+				a := htAsk(t, s, method+" "+concrete+" HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+				if a.Status != http.StatusMethodNotAllowed {
+					t.Errorf("%s: status %d: %.200s", method, a.Status, a.Body)
+					continue
+				}
+				allow := strings.Split(strings.ReplaceAll(a.Header.Get("Allow"), " ", ""), ",")
+				slices.Sort(allow)
+				if !slices.Equal(allow, methods) {
+					t.Errorf("%s: Allow %q instead of %v", method, a.Header.Get("Allow"), methods)
+				}
+				if method != http.MethodHead {
+					wantAnswer(t, a, http.StatusMethodNotAllowed, "method_not_allowed")
+					wantFailureShape(t, a)
+				}
+				wantFrameless(t, a)
+				for name := range a.Header {
+					if strings.HasPrefix(name, "Access-Control-") {
+						t.Errorf("%s: %s without a list of origins", method, name)
+					}
+				}
+			}
+			if !slices.Contains(methods, http.MethodHead) {
+				return
+			}
+			get := htAsk(t, s, "GET "+concrete+" HTTP/1.1\r\nHost: x\r\n\r\n")
+			c := htDial(t, s.URL)
+			c.send("HEAD " + concrete + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+			head := c.read(http.MethodHead)
+			if head.Status != get.Status || head.Header.Get("Content-Type") != get.Header.Get("Content-Type") {
+				t.Errorf("HEAD %d %v, GET %d %v", head.Status, head.Header, get.Status, get.Header)
+			}
+			c.wantClosed() // no body came
+		})
+	}
+}

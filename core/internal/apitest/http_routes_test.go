@@ -76,6 +76,9 @@ var htTable = map[string]htRequest{
 	"DELETE /openapi/v1/account/sessions/:id":  {want: htBearer(404)},
 
 	"GET /console/api/setup":           {want: htAll(200)},
+	"POST /console/api/setup":          {json: `{"setup_code":"x","email":"a@b.c","name":"A","password":"long enough","workspace_name":"W"}`, want: htAll(409)},
+	"POST /console/api/init":           {want: htAll(409)},
+	"POST /console/api/register":       {want: htAll(409)},
 	"POST /console/api/login":          {json: `{"email":"` + apitest.OwnerEmail + `","password":"Y29ycmVjdCBob3JzZSBiYXR0ZXJ5"}`, want: htAll(200)},
 	"POST /console/api/logout":         {want: [...]int{200, 403, 200, 200, 200, 200, 200}},
 	"GET /console/api/csrf-token":      {want: htCookies(200)},

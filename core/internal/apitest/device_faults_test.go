@@ -1,0 +1,431 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package apitest_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/dify-sso/dify-sso/core/internal/apitest"
+	"github.com/dify-sso/dify-sso/core/internal/app"
+	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
+	"github.com/dify-sso/dify-sso/core/internal/sqlstore"
+	"github.com/dify-sso/dify-sso/pkg/audit"
+	"github.com/dify-sso/dify-sso/pkg/ratelimit"
+	"github.com/dify-sso/dify-sso/pkg/secret"
+	"github.com/dify-sso/dify-sso/pkg/sqldb"
+)
+
+// dvRounds is how often a race is run: all rounds with ROUNDS=full, a tenth without, a
+// hundredth with -short.
+func dvRounds(full int) int {
+	switch {
+	case os.Getenv("ROUNDS") == "full":
+		return full
+	case testing.Short():
+		return max(1, full/100)
+	default:
+		return max(1, full/10)
+	}
+}
+
+var errDown = errors.New("the store is gone")
+
+// dvHook learns of every step that the server asks of its stores, by the request that
+// asks (empty for background work) and a name such as "grants Poll", "sql INSERT
+// grant_fences" or "sql COMMIT done". An error makes the step fail: before it has an
+// effect, or with "done" and "claimed" when it has had one and the reply is lost.
+type dvHook func(request, step string) error
+
+// dvFaults stands between the services and their stores.
+type dvFaults struct {
+	mu   sync.Mutex
+	hook dvHook
+}
+
+func (f *dvFaults) set(h dvHook) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.hook = h
+}
+
+func (f *dvFaults) heal() { f.set(nil) }
+
+func (f *dvFaults) at(ctx context.Context, step string) error {
+	f.mu.Lock()
+	hook := f.hook
+	f.mu.Unlock()
+	if hook == nil {
+		return nil
+	}
+	return hook(audit.RequestOf(ctx).ID, step)
+}
+
+// fail lets every step fail whose name begins so, of requests and background alike.
+func (f *dvFaults) fail(prefixes ...string) {
+	f.set(func(_, step string) error {
+		if slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(step, p) }) {
+			return errDown
+		}
+		return nil
+	})
+}
+
+// once runs do at the n-th time (from 1) that a request comes to the step of this
+// name; an empty name counts every step of requests.
+func (f *dvFaults) once(name string, n int, do func() error) {
+	var mu sync.Mutex
+	f.set(func(request, step string) error {
+		if request == "" || name != "" && step != name {
+			return nil
+		}
+		mu.Lock()
+		n--
+		now := n == 0
+		mu.Unlock()
+		if now {
+			return do()
+		}
+		return nil
+	})
+}
+
+// steps gives the names of what requests asked of the stores while do ran.
+func (f *dvFaults) steps(do func()) []string {
+	var mu sync.Mutex
+	var list []string
+	f.set(func(request, step string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if request != "" {
+			list = append(list, step)
+		}
+		return nil
+	})
+	do()
+	f.heal()
+	mu.Lock()
+	defer mu.Unlock()
+	return list
+}
+
+// dvGate holds a request at a step.
+type dvGate struct {
+	reached chan struct{}
+	pass    chan struct{}
+	once    sync.Once
+}
+
+// hold stops the first request that comes to a step until release is called.
+func (f *dvFaults) hold(t testing.TB, step string) *dvGate {
+	t.Helper()
+	g := &dvGate{reached: make(chan struct{}), pass: make(chan struct{})}
+	t.Cleanup(g.release)
+	f.once(step, 1, func() error {
+		close(g.reached)
+		<-g.pass
+		return nil
+	})
+	return g
+}
+
+func (g *dvGate) release() { g.once.Do(func() { close(g.pass) }) }
+
+func (g *dvGate) await(t testing.TB) {
+	t.Helper()
+	select {
+	case <-g.reached:
+	case <-time.After(20 * time.Second):
+		t.Fatal("no request came to the step")
+	}
+}
+
+// wrap is for apitest.Wrap. The database of the tests' own questions never fails.
+func (f *dvFaults) wrap(s *app.Stores) {
+	db := &dvDB{DB: s.DB, f: f}
+	s.Accounts, s.Workspaces, s.Tokens = sqlstore.Accounts{DB: db}, sqlstore.Workspaces{DB: db}, sqlstore.Tokens{DB: db}
+	s.Console, s.Installation, s.Audit = sqlstore.Console{DB: db}, sqlstore.Installation{DB: db}, sqlstore.Audit{DB: db}
+	s.Grants = &dvGrants{Store: s.Grants, f: f}
+	s.Counters = &dvCounters{Store: s.Counters, f: f}
+}
+
+type dvDB struct {
+	sqldb.DB
+	f *dvFaults
+}
+
+var dvTable = regexp.MustCompile(`\b(?:INTO|UPDATE|FROM)\s+(\w+)`)
+
+// dvStatement names a statement by its verb and its first table.
+func dvStatement(query string) string {
+	verb, _, _ := strings.Cut(strings.TrimSpace(query), " ")
+	if m := dvTable.FindStringSubmatch(query); m != nil {
+		return "sql " + verb + " " + m[1]
+	}
+	return "sql " + verb
+}
+
+func (d *dvDB) Exec(ctx context.Context, query string, args ...any) (int64, error) {
+	return dvQuerier{d.DB, d.f}.Exec(ctx, query, args...)
+}
+
+func (d *dvDB) Query(ctx context.Context, query string, args ...any) (sqldb.Rows, error) {
+	return dvQuerier{d.DB, d.f}.Query(ctx, query, args...)
+}
+
+func (d *dvDB) QueryRow(ctx context.Context, query string, args ...any) sqldb.Row {
+	return dvQuerier{d.DB, d.f}.QueryRow(ctx, query, args...)
+}
+
+// InTx fails at "sql BEGIN" with nothing done; at "sql COMMIT" and "sql COMMIT done"
+// the caller learns that a commit failed, which it did not do or did.
+func (d *dvDB) InTx(ctx context.Context, fn func(ctx context.Context, tx sqldb.Querier) error) error {
+	if err := d.f.at(ctx, "sql BEGIN"); err != nil {
+		return err
+	}
+	unknown := func(err error) error {
+		if err == nil {
+			return nil
+		}
+		return fmt.Errorf("%w: %w", sqldb.ErrCommit, err)
+	}
+	err := d.DB.InTx(ctx, func(ctx context.Context, tx sqldb.Querier) error {
+		if err := fn(ctx, dvQuerier{tx, d.f}); err != nil {
+			return err
+		}
+		return unknown(d.f.at(ctx, "sql COMMIT"))
+	})
+	if err != nil {
+		return err
+	}
+	return unknown(d.f.at(ctx, "sql COMMIT done"))
+}
+
+type dvQuerier struct {
+	q sqldb.Querier
+	f *dvFaults
+}
+
+func (d dvQuerier) Exec(ctx context.Context, query string, args ...any) (int64, error) {
+	if err := d.f.at(ctx, dvStatement(query)); err != nil {
+		return 0, err
+	}
+	return d.q.Exec(ctx, query, args...)
+}
+
+func (d dvQuerier) Query(ctx context.Context, query string, args ...any) (sqldb.Rows, error) {
+	if err := d.f.at(ctx, dvStatement(query)); err != nil {
+		return nil, err
+	}
+	return d.q.Query(ctx, query, args...)
+}
+
+func (d dvQuerier) QueryRow(ctx context.Context, query string, args ...any) sqldb.Row {
+	if err := d.f.at(ctx, dvStatement(query)); err != nil {
+		return dvNoRow{err}
+	}
+	return d.q.QueryRow(ctx, query, args...)
+}
+
+type dvNoRow struct{ err error }
+
+func (r dvNoRow) Scan(...any) error { return r.err }
+
+type dvCounters struct {
+	ratelimit.Store
+	f *dvFaults
+}
+
+func (c *dvCounters) Take(ctx context.Context, p ratelimit.Policy, scope string, now time.Time) (ratelimit.Result, error) {
+	if err := c.f.at(ctx, "counters Take"); err != nil {
+		return ratelimit.Result{}, err
+	}
+	return c.Store.Take(ctx, p, scope, now)
+}
+
+type dvGrants struct {
+	devicegrant.Store
+	f *dvFaults
+
+	mu      sync.Mutex
+	created []devicegrant.Grant
+	// edit changes a grant before it is created; nil leaves it.
+	edit func(g *devicegrant.Grant)
+}
+
+// around runs a move between its two steps.
+func (g *dvGrants) around(ctx context.Context, step string, move func() error) error {
+	if err := g.f.at(ctx, "grants "+step); err != nil {
+		return err
+	}
+	if err := move(); err != nil {
+		return err
+	}
+	return g.f.at(ctx, "grants "+step+" done")
+}
+
+func (g *dvGrants) Create(ctx context.Context, v devicegrant.Grant) error {
+	g.mu.Lock()
+	if g.edit != nil {
+		g.edit(&v)
+	}
+	g.created = append(g.created, v)
+	g.mu.Unlock()
+	return g.around(ctx, "Create", func() error { return g.Store.Create(ctx, v) })
+}
+
+// Poll names its second step by what came of it: a claim is what matters.
+func (g *dvGrants) Poll(ctx context.Context, p devicegrant.Poll) (devicegrant.PollResult, devicegrant.Grant, error) {
+	if err := g.f.at(ctx, "grants Poll"); err != nil {
+		return 0, devicegrant.Grant{}, err
+	}
+	r, v, err := g.Store.Poll(ctx, p)
+	if err != nil {
+		return r, v, err
+	}
+	step := "grants Poll done"
+	if r == devicegrant.PollClaimed {
+		step = "grants Poll claimed"
+	}
+	if err := g.f.at(ctx, step); err != nil {
+		return 0, devicegrant.Grant{}, err
+	}
+	return r, v, nil
+}
+
+func (g *dvGrants) ForgetPoll(ctx context.Context, ref secret.Digest) error {
+	return g.around(ctx, "ForgetPoll", func() error { return g.Store.ForgetPoll(ctx, ref) })
+}
+
+func (g *dvGrants) Find(ctx context.Context, mac secret.Digest, now time.Time) (devicegrant.Grant, error) {
+	if err := g.f.at(ctx, "grants Find"); err != nil {
+		return devicegrant.Grant{}, err
+	}
+	return g.Store.Find(ctx, mac, now)
+}
+
+func (g *dvGrants) Decide(ctx context.Context, d devicegrant.Decision) error {
+	return g.around(ctx, "Decide", func() error { return g.Store.Decide(ctx, d) })
+}
+
+func (g *dvGrants) Release(ctx context.Context, ref secret.Digest, owner string) error {
+	return g.around(ctx, "Release", func() error { return g.Store.Release(ctx, ref, owner) })
+}
+
+func (g *dvGrants) Delete(ctx context.Context, ref secret.Digest, owner string) error {
+	return g.around(ctx, "Delete", func() error { return g.Store.Delete(ctx, ref, owner) })
+}
+
+// newest gives the grant that was created last, as it stands now; ok is false when it
+// is gone or past its end.
+func (g *dvGrants) newest(t testing.TB, now time.Time) (devicegrant.Grant, bool) {
+	t.Helper()
+	g.mu.Lock()
+	mac := g.created[len(g.created)-1].UserMAC
+	g.mu.Unlock()
+	v, err := g.Store.Find(t.Context(), mac, now)
+	if errors.Is(err, devicegrant.ErrNotFound) {
+		return v, false
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v, true
+}
+
+// dvServer is a server without limits whose stores fail on demand.
+type dvServer struct {
+	*apitest.Server
+	*dvFaults
+	owner dvPerson
+}
+
+func dvStart(t *testing.T, options ...apitest.Option) *dvServer {
+	t.Helper()
+	s := &dvServer{dvFaults: &dvFaults{}}
+	s.Server = apitest.Start(t, append([]apitest.Option{unlimited(), apitest.Wrap(s.wrap)}, options...)...)
+	s.owner = dvSignIn(t, s.Server, apitest.OwnerEmail)
+	return s
+}
+
+func (s *dvServer) grants() *dvGrants { return s.App.Stores.Grants.(*dvGrants) }
+
+// state is where the newest grant stands.
+func (s *dvServer) state(t testing.TB) devicegrant.State {
+	t.Helper()
+	g, ok := s.grants().newest(t, s.Clock.Now())
+	if !ok {
+		return ""
+	}
+	return g.State
+}
+
+// approved starts a login and approves it.
+func (s *dvServer) approved(t testing.TB, label string) apitest.Codes {
+	t.Helper()
+	c := s.Code(t, label)
+	wantAnswer(t, s.owner.decide(t, "approve", c.User), http.StatusOK, "")
+	return c
+}
+
+// works fails unless the token is served, or with dead unless it is refused.
+func (s *dvServer) works(t testing.TB, token string, live bool) {
+	t.Helper()
+	a := s.Bearer(t, token, http.MethodGet, "/openapi/v1/account")
+	if live {
+		wantAnswer(t, a, http.StatusOK, "")
+	} else {
+		wantAnswer(t, a, http.StatusUnauthorized, "invalid_token")
+	}
+}
+
+// dvPerson is a signed-in browser with its CSRF token at hand, so that a decision is
+// one request.
+type dvPerson struct {
+	s             *apitest.Server
+	email         string
+	browser       *apitest.Browser
+	cookie, token string
+}
+
+func dvSignIn(t testing.TB, s *apitest.Server, email string) dvPerson {
+	t.Helper()
+	b := signedInAs(t, s, email)
+	return dvPerson{s: s, email: email, browser: b, cookie: "console_session=" + b.Cookie("console_session"), token: b.CSRF()}
+}
+
+// headers are those of a decision by script.
+func (p dvPerson) headers() []string {
+	return []string{"Content-Type", "application/json", "Cookie", p.cookie, "Origin", p.s.URL, "X-CSRF-Token", p.token}
+}
+
+func (p dvPerson) decide(t testing.TB, act, userCode string) apitest.Answer {
+	t.Helper()
+	return p.s.Call(t, http.MethodPost, "/openapi/v1/oauth/device/"+act, `{"user_code":"`+userCode+`"}`, p.headers()...)
+}
+
+// verdicts are the answers that end or go on with a login; an outage is none of them.
+var verdicts = []string{"authorization_pending", "slow_down", "expired_token", "access_denied", "invalid_grant", "invalid_client",
+	"expired_or_unknown", "already_resolved", "invalid_token", "unauthorized", "invalid_credentials", "session_not_found", `"valid":`}
+
+// dvOutage wants a 503 that says when to come again, and no verdict.
+func dvOutage(t testing.TB, a apitest.Answer, retry string) {
+	t.Helper()
+	if a.Status != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "" || retry != "" && a.Header.Get("Retry-After") != retry {
+		t.Fatalf("%d with Retry-After %q instead of 503 with %q: %s", a.Status, a.Header.Get("Retry-After"), retry, a.Body)
+	}
+	for _, word := range verdicts {
+		if strings.Contains(a.Body, word) {
+			t.Fatalf("an outage reads as %s: %s", word, a.Body)
+		}
+	}
+}

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/dify-sso/dify-sso/pkg/fault"
 )
 
 // Role is what a member may do. A workspace has exactly one owner.
@@ -64,11 +66,11 @@ func New(store Store) (*Service, error) {
 }
 
 // Of lists an account's memberships, archived workspaces included but never marked
-// current.
+// current. A store that cannot be asked is a 503.
 func (s *Service) Of(ctx context.Context, accountID string) ([]Membership, error) {
 	list, err := s.store.MembershipsOf(ctx, accountID)
 	if err != nil {
-		return nil, err
+		return nil, fault.Store(err)
 	}
 	for i := range list {
 		list[i].Current = list[i].Current && list[i].Workspace.Status == StatusNormal

@@ -5,10 +5,12 @@ package apitest_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -233,3 +235,11 @@ func tkSameFailure(t testing.TB, a, b apitest.Answer) {
 
 // tkDigest is the hex digest under which a secret is stored.
 func tkDigest(value string) string { return secret.DigestOf(value).Hex() }
+
+func tkBytes(d secret.Digest) []byte { return d[:] }
+
+// tkEncoded is a password as scripts send it.
+func tkEncoded(password string) string { return base64.StdEncoding.EncodeToString([]byte(password)) }
+
+// tkRequestID is the one part of a page that differs by request.
+var tkRequestID = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)

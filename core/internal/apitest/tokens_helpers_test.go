@@ -243,3 +243,6 @@ func tkEncoded(password string) string { return base64.StdEncoding.EncodeToStrin
 
 // tkRequestID is the one part of a page that differs by request.
 var tkRequestID = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
+
+// tkFormToken is the CSRF token in a page's form.
+var tkFormToken = regexp.MustCompile(`name="csrf_token" value="([A-Za-z0-9_-]{43})"`)

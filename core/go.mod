@@ -8,6 +8,7 @@ require (
 	github.com/dify-sso/dify-sso/migrations v0.0.0
 	github.com/dify-sso/dify-sso/pkg v0.0.0
 	github.com/gofiber/fiber/v2 v2.52.15
+	github.com/google/go-cmp v0.7.0
 	github.com/mattn/go-isatty v0.0.24
 	github.com/pressly/goose/v3 v3.29.0
 	github.com/prometheus/client_golang v1.25.0

@@ -96,6 +96,9 @@ func TestPollingInterval(t *testing.T) {
 				t.Fatalf("%v %s", a.Header, a.Body)
 			}
 		}
+		// It is judged before the body: a probe learns it whatever it sent.
+		a := s.Call(t, http.MethodPost, tokenPath, "<x/>", "Content-Type", "text/xml", "Authorization", "Basic ZGlmeWN0bDo=")
+		wantAnswer(t, a, http.StatusUnauthorized, "invalid_client")
 		if _, after, _ := spy.asked(); after != before {
 			t.Fatal("a Basic probe reached the store")
 		}

@@ -99,14 +99,19 @@ type tokenResponse struct {
 	TokenID     string           `json:"token_id"`
 }
 
-// deviceToken serves the device access token request (RFC 8628 section 3.4).
-func (a *api) deviceToken(c *fiber.Ctx) error {
-	// The clients are public. A library that probes with Basic must learn that before
-	// a poll is counted against it (RFC 6749 section 5.2).
+// refuseBasic turns client authentication away. The clients are public, and a library
+// that probes with Basic must learn that before a poll is counted against it
+// (RFC 6749 section 5.2).
+func refuseBasic(c *fiber.Ctx) error {
 	if scheme, _, _ := strings.Cut(c.Get(fiber.HeaderAuthorization), " "); strings.EqualFold(scheme, "Basic") {
 		c.Set(fiber.HeaderWWWAuthenticate, `Basic realm="oauth"`)
 		return errInvalidClient
 	}
+	return c.Next()
+}
+
+// deviceToken serves the device access token request (RFC 8628 section 3.4).
+func (a *api) deviceToken(c *fiber.Ctx) error {
 	poll, err := parsePoll(c)
 	if err != nil {
 		return err

@@ -41,6 +41,9 @@ func (a *api) guards(r row) []fiber.Handler {
 	read := readBody(r)
 	switch r.caller {
 	case open:
+		if r.first != nil {
+			chain = append(chain, r.first)
+		}
 		chain = append(chain, limit, read)
 	case bearer:
 		chain = append(chain, a.bearerGuard(r.rule), limit, read)

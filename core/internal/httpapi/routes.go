@@ -70,6 +70,8 @@ type row struct {
 	rule   authz.Rule
 	media  []string // content types of the body; none means that no body is read
 	body   int      // cap in bytes
+	// first judges the headers before the body is looked at; most rows have none.
+	first  fiber.Handler
 	handle fiber.Handler
 }
 
@@ -93,7 +95,8 @@ func (a *api) table() []row {
 		{method: http.MethodPost, path: base + "/oauth/device/code", caller: open, shape: server.OAuth, media: []string{json, form}, body: small,
 			limits: []limit{{limits.DeviceCodeAddr, byAddress}, {limits.DeviceCodeAll, byInstallation}}, handle: a.deviceAuthorization},
 		// device.poll.addr is asked inside: it answers slow_down, after the request's shape.
-		{method: http.MethodPost, path: base + "/oauth/device/token", caller: open, shape: server.OAuth, media: []string{json, form}, body: small, handle: a.deviceToken},
+		{method: http.MethodPost, path: base + "/oauth/device/token", caller: open, shape: server.OAuth, media: []string{json, form}, body: small,
+			first: refuseBasic, handle: a.deviceToken},
 		{method: http.MethodGet, path: base + "/oauth/device/lookup", caller: open, limits: []limit{{limits.DeviceLookupAddr, byAddress}}, handle: a.deviceLookup},
 		{method: http.MethodPost, path: base + "/oauth/device/approve", caller: cookieWrite, shape: server.Decision, media: []string{json}, body: small,
 			limits: []limit{{limits.DeviceDecideAccount, byAccount}}, handle: a.approve},
@@ -144,6 +147,8 @@ func (a *api) mount(app *fiber.App, r row) error {
 		return fail("names no caller")
 	case len(r.media) > 0 && r.body <= 0:
 		return fail("takes a body without a cap")
+	case r.first != nil && r.caller != open:
+		return fail("has a first guard that its caller's chain does not run")
 	case (r.caller == bearer) != (len(r.rule.Subjects) > 0):
 		return fail("and its bearer rule do not fit")
 	case writes && slices.Contains([]caller{cookieRead, page, pageSigned, static}, r.caller):

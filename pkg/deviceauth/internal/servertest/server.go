@@ -3,6 +3,7 @@
 package servertest
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -146,6 +147,7 @@ func (s *Server) mint(label string) *Session {
 // ServeHTTP implements http.Handler. A cut connection is http.ErrAbortHandler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
+	r.Body = io.NopCloser(bytes.NewReader(body))
 	if s.On != nil {
 		s.On(r)
 	}

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package api calls the account routes of a server with the token of a sign-in. Its
+// errors are those of deviceauth.
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/dify-sso/dify-sso/pkg/deviceauth"
+)
+
+const (
+	maxAnswer = 4 << 20 // bytes; a page of 200 sessions has some 70 KB
+	pageLimit = 200
+	maxPages  = 100
+)
+
+// API is one server for the holder of one token.
+type API struct {
+	http  *http.Client
+	base  string
+	token deviceauth.Secret
+}
+
+// New gives it. The errors are those of Client.Origin.
+func New(c *deviceauth.Client, token deviceauth.Secret) (*API, error) {
+	origin, err := c.Origin()
+	if err != nil {
+		return nil, err
+	}
+	h, err := c.Authorized(token)
+	if err != nil {
+		return nil, err
+	}
+	return &API{http: h, base: origin + deviceauth.BasePath, token: token}, nil
+}
+
+// Identity is who holds the token.
+type Identity struct {
+	SubjectType string                 `json:"subject_type"`
+	Email       string                 `json:"subject_email"`
+	Issuer      *string                `json:"subject_issuer"`
+	Account     *deviceauth.Account    `json:"account"`
+	Workspaces  []deviceauth.Workspace `json:"workspaces"`
+	Default     *string                `json:"default_workspace_id"`
+}
+
+// Device is one session of the holder. Times are RFC 3339 as the server writes them.
+type Device struct {
+	ID          string  `json:"id"`
+	Prefix      string  `json:"prefix"`
+	ClientID    string  `json:"client_id"`
+	Label       string  `json:"device_label"`
+	CreatedAt   string  `json:"created_at"`
+	LastUsedAt  *string `json:"last_used_at"`
+	ExpiresAt   string  `json:"expires_at"`
+	Current     bool    `json:"current"`
+	SubjectType string  `json:"subject_type"`
+}
+
+// Identity asks who holds the token.
+func (a *API) Identity(ctx context.Context) (Identity, error) {
+	var v Identity
+	err := a.call(ctx, http.MethodGet, "/account", &v)
+	return v, err
+}
+
+// Devices lists the holder's sessions, newest first.
+func (a *API) Devices(ctx context.Context) ([]Device, error) {
+	all := []Device{}
+	for n := 1; n <= maxPages; n++ {
+		var page struct {
+			HasMore bool     `json:"has_more"`
+			Data    []Device `json:"data"`
+		}
+		if err := a.call(ctx, http.MethodGet, "/account/sessions?page="+strconv.Itoa(n)+"&limit="+strconv.Itoa(pageLimit), &page); err != nil {
+			return nil, err
+		}
+		all = append(all, page.Data...)
+		if !page.HasMore {
+			break
+		}
+	}
+	return all, nil
+}
+
+// End ends one session of the holder.
+func (a *API) End(ctx context.Context, id string) error {
+	return a.call(ctx, http.MethodDelete, "/account/sessions/"+url.PathEscape(id), nil)
+}
+
+// EndOthers ends all sessions of the holder but this one, and says how many there were.
+func (a *API) EndOthers(ctx context.Context) (int, error) {
+	var v struct {
+		Revoked int `json:"revoked"`
+	}
+	err := a.call(ctx, http.MethodDelete, "/account/sessions", &v)
+	return v.Revoked, err
+}
+
+// EndSelf ends the session of the token itself.
+func (a *API) EndSelf(ctx context.Context) error {
+	return a.call(ctx, http.MethodDelete, "/account/sessions/self", nil)
+}
+
+func (a *API) call(ctx context.Context, method, path string, into any) error {
+	req, err := http.NewRequestWithContext(ctx, method, a.base+path, nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Accept", "application/json")
+	res, err := a.http.Do(req)
+	if err != nil {
+		return a.unanswered(ctx, err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	if res.StatusCode/100 != 2 {
+		err := deviceauth.ReadError(res)
+		var said *deviceauth.Error
+		if errors.As(err, &said) && strings.Contains(said.Message, a.token.Reveal()) {
+			said.Message = "" // a server that quotes the token must not get it printed
+		}
+		return err
+	}
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	if err != nil {
+		return a.unanswered(ctx, err)
+	}
+	if into != nil && json.Unmarshal(body, into) != nil {
+		return &deviceauth.Error{Status: res.StatusCode, Err: deviceauth.ErrBadAnswer}
+	}
+	return nil
+}
+
+func (a *API) unanswered(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	var outer *url.Error
+	if errors.As(err, &outer) {
+		err = outer.Err
+	}
+	return &deviceauth.Error{Err: fmt.Errorf("%w: %w", deviceauth.ErrUnreachable, err)}
+}

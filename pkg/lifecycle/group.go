@@ -51,8 +51,9 @@ type PanicError struct {
 func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.Value, e.Stack) }
 
 // Surviving gives a worker that outlives its panics: each is reported, and after a
-// pause the worker starts anew. One bad row must not end the service that a request
-// with the same row would leave standing.
+// pause the worker starts anew, so that it also gets to what it does when ctx ends.
+// One bad row must not end the service that a request with the same row would leave
+// standing. A panic after ctx has ended is the worker's failure.
 func Surviving(w Worker, pause time.Duration, report func(worker string, panicked *PanicError)) Worker {
 	return Worker{Name: w.Name, Run: func(ctx context.Context) error {
 		for {
@@ -62,9 +63,11 @@ func Surviving(w Worker, pause time.Duration, report func(worker string, panicke
 				return err
 			}
 			report(w.Name, panicked)
+			if ctx.Err() != nil {
+				return err
+			}
 			select {
 			case <-ctx.Done():
-				return err
 			case <-time.After(pause):
 			}
 		}

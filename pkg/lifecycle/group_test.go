@@ -7,6 +7,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/dify-sso/dify-sso/pkg/lifecycle"
 )
@@ -59,10 +60,26 @@ func TestSurvivingStartsAnew(t *testing.T) {
 }
 
 func TestSurvivingEndsWithItsContext(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	w := lifecycle.Surviving(lifecycle.Worker{Name: "panics", Run: func(context.Context) error { cancel(); panic("oops") }},
-		1<<62, func(string, *lifecycle.PanicError) {})
-	if err := w.Run(ctx); err == nil || !strings.HasPrefix(err.Error(), "panic: oops") {
-		t.Fatalf("got %v", err)
+	for _, tc := range []struct {
+		name string
+		last func() error
+		want string
+	}{
+		{"the last run is clean", func() error { return nil }, ""},
+		{"the last run panics too", func() error { panic("again") }, "panic: again"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			w := lifecycle.Surviving(lifecycle.Worker{Name: "panics", Run: func(ctx context.Context) error {
+				if ctx.Err() != nil {
+					return tc.last()
+				}
+				panic("oops")
+			}}, 1<<62, func(string, *lifecycle.PanicError) { time.AfterFunc(time.Millisecond, cancel) })
+			err := w.Run(ctx)
+			if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.HasPrefix(err.Error(), tc.want)) {
+				t.Fatalf("got %v", err)
+			}
+		})
 	}
 }

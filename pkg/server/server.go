@@ -60,6 +60,7 @@ type localKey int
 const (
 	routeKey localKey = iota
 	requestKey
+	failureKey
 )
 
 // request is what the first middleware notes of a request.
@@ -220,6 +221,9 @@ func (b *base) outside(c *fiber.Ctx, err error) error {
 
 func (b *base) end(c *fiber.Ctx, f *fault.Error, start time.Time) {
 	route, status, took := routeOf(c), c.Response().StatusCode(), b.cfg.Now().Sub(start)
+	if f == nil {
+		f, _ = c.Locals(failureKey).(*fault.Error)
+	}
 	if b.cfg.Observe != nil {
 		b.cfg.Observe(route.Pattern, status, took)
 	}
@@ -252,6 +256,10 @@ func Enter(r Route) fiber.Handler {
 		return c.Next()
 	}
 }
+
+// Failed notes for the log why a page answers what it does, when the page shows the
+// failure in its own words instead of returning it.
+func Failed(c *fiber.Ctx, err error) { c.Locals(failureKey, fault.Of(err)) }
 
 var noRoute = &Route{Pattern: unmatched}
 

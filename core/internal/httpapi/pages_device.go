@@ -127,6 +127,7 @@ func (a *api) deviceFailure(c *fiber.Ctx, err error) error {
 	default:
 		return err
 	}
+	server.Failed(c, err)
 	if f.Retry() > 0 {
 		setRetryAfter(c, f.Retry())
 	}

@@ -111,6 +111,7 @@ type htSender struct {
 	s        *apitest.Server
 	approver *apitest.Browser // of an account that none of the requests signs out
 	browser  *apitest.Browser // signed in, until a request may have ended that
+	armed    func()           // runs right before the request; nil does nothing
 }
 
 func htNewSender(t testing.TB, s *apitest.Server) *htSender {
@@ -159,6 +160,9 @@ func (h *htSender) send(t testing.TB, as htCaller, method, pattern string, r htR
 		headers = append(headers, "Authorization", "Bearer garbage")
 	case htAppKey:
 		headers = append(headers, "Authorization", "Bearer app-"+strings.Repeat("a", 24))
+	}
+	if h.armed != nil {
+		h.armed()
 	}
 	switch {
 	case r.json != "":

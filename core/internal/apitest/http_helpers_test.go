@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -144,3 +145,5 @@ func wantFrameless(t testing.TB, a apitest.Answer) {
 		t.Fatalf("status %d with %v", a.Status, a.Header)
 	}
 }
+
+func htItoa(n int) string { return strconv.Itoa(n) }

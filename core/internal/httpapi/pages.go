@@ -75,7 +75,9 @@ func (a *api) render(c *fiber.Ctx, status int, v webui.View) error {
 	if view, ok := v.(webui.DeviceAuthorize); ok {
 		f.ReturnTo = "/device?user_code=" + view.UserCode
 	}
-	f.CSRFToken = a.formToken(c)
+	if hasForm(v) || f.Account != nil {
+		f.CSRFToken = a.formToken(c)
+	}
 
 	var out bytes.Buffer
 	if err := a.UI.Render(&out, f, v); err != nil {
@@ -88,6 +90,16 @@ func (a *api) render(c *fiber.Ctx, status int, v webui.View) error {
 	c.Set("Permissions-Policy", permissionsPolicy)
 	c.Set(fiber.HeaderContentType, fiber.MIMETextHTMLCharsetUTF8)
 	return c.Status(status).Send(out.Bytes())
+}
+
+// hasForm tells the pages before a sign-in that post something. The others draw no
+// pre-session: they would take it from a form that is open in another tab.
+func hasForm(v webui.View) bool {
+	switch v.(type) {
+	case webui.DeviceOutcome, webui.Failure:
+		return false
+	}
+	return true
 }
 
 // formToken gives the CSRF token of the session, or of a pre-session that is drawn
@@ -116,8 +128,11 @@ func (a *api) language(c *fiber.Ctx) string {
 // switchable are the parameters that a page keeps when its language changes.
 var switchable = []string{"user_code", "return_to", "outcome", "kind", "id"}
 
+// formPages are the pages that show a form whose address takes no GET of its own.
+var formPages = map[string]string{"/device/authorize": "/device", "/signout": "/signin", "/account/sessions/end": "/account/sessions"}
+
 // otherLanguage is this page's address in the other language. What a form has posted
-// is not asked again.
+// is not asked again, but where a sign-in leads to is kept.
 func (a *api) otherLanguage(c *fiber.Ctx, lang string) string {
 	q := url.Values{"lang": {pagekit.Chinese}}
 	if lang == pagekit.Chinese {
@@ -130,9 +145,13 @@ func (a *api) otherLanguage(c *fiber.Ctx, lang string) string {
 				q.Set(name, v)
 			}
 		}
-	}
-	if path == "/device/authorize" || path == "/signout" {
-		path = "/device"
+	} else {
+		if page, ok := formPages[path]; ok {
+			path = page
+		}
+		if target := returnTarget(field(c, "return_to")); path == "/signin" && target != "/" {
+			q.Set("return_to", target)
+		}
 	}
 	return (&url.URL{Path: "/" + strings.TrimLeft(path, "/"), RawQuery: q.Encode()}).String()
 }
@@ -143,6 +162,7 @@ func (a *api) failurePage(c *fiber.Ctx, f *fault.Error) error {
 	switch f.Kind() {
 	case fault.NotFound, fault.MethodNotAllowed:
 		view.Kind = webui.NotFound
+		a.recognise(c)
 	case fault.Forbidden:
 		view.Kind = webui.Forbidden
 		if errors.Is(f, console.ErrCSRFMismatch) {
@@ -155,6 +175,17 @@ func (a *api) failurePage(c *fiber.Ctx, f *fault.Error) error {
 		view.Kind = webui.BadRequest
 	}
 	return a.render(c, server.Status(f.Kind()), view)
+}
+
+// recognise finds out who asked for an address that no route takes, for the page
+// around the failure. Not knowing is no failure of its own.
+func (a *api) recognise(c *fiber.Ctx) {
+	if signed(c) != nil {
+		return
+	}
+	if s, err := a.Console.Authenticate(c.UserContext(), a.cookie(c, sessionCookie)); err == nil {
+		a.enter(c, s)
+	}
 }
 
 // isPageRequest tells a browser's address bar from a client by what it asks for.

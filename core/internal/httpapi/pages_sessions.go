@@ -43,7 +43,7 @@ func (a *api) sessionsPage(c *fiber.Ctx) error {
 	}
 	for _, b := range browsers {
 		view.Browsers = append(view.Browsers, webui.Browser{
-			ID: b.ID, UserAgent: b.UserAgent, Address: b.IP, SignedInAt: b.CreatedAt, SeenAt: b.LastSeenAt, Current: b.ID == who.Session.ID,
+			ID: b.ID, Name: webui.BrowserName(b.UserAgent), Address: b.IP, SignedInAt: b.CreatedAt, SeenAt: b.LastSeenAt, Current: b.ID == who.Session.ID,
 		})
 	}
 	return a.render(c, http.StatusOK, view)
@@ -71,7 +71,7 @@ func (a *api) confirmEndPage(c *fiber.Ctx) error {
 		if err != nil {
 			return err
 		}
-		view.Name = s.UserAgent
+		view.Name = webui.BrowserName(s.UserAgent)
 	case "others":
 		view.ID = ""
 	default:

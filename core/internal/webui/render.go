@@ -9,6 +9,7 @@ import (
 	"html/template"
 	"io"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -77,7 +78,7 @@ func (s scene) T(key string, args ...any) (string, error) {
 	return s.catalogue.Text(s.Lang, key, args...)
 }
 
-// H gives a message whose arguments are foreign text: escaped, cut, and kept from
+// H gives a message whose text arguments are foreign: escaped, cut, and kept from
 // turning the sentence around them. The message itself is ours.
 func (s scene) H(key string, args ...any) (template.HTML, error) {
 	safe := make([]any, len(args))
@@ -107,6 +108,11 @@ func (s scene) Foreign(text string) template.HTML {
 	return template.HTML("<bdi>" + template.HTMLEscapeString(Cut(text)) + "</bdi>") //nolint:gosec // escaped here
 }
 
+// Address shows a client's address; a long one breaks after its colons alone.
+func (scene) Address(address string) template.HTML {
+	return template.HTML(strings.ReplaceAll(template.HTMLEscapeString(address), ":", ":<wbr>")) //nolint:gosec // escaped here
+}
+
 // Problem gives the message of a field's problem, or nothing.
 func (s scene) Problem(problems []Problem, field string) (string, error) {
 	for _, p := range problems {
@@ -131,14 +137,25 @@ func (s scene) Age(at time.Time) (string, error) {
 	return s.T("age.minutes", "count", int(age.Minutes()))
 }
 
-// Date shows a moment to the minute.
-func (scene) Date(at time.Time) string { return at.UTC().Format("2006-01-02 15:04") + " UTC" }
+// Date shows a moment to the minute, and in full to machines.
+func (s scene) Date(at time.Time) template.HTML {
+	return template.HTML(`<time datetime="` + s.Stamp(at) + `">` + at.UTC().Format("2006-01-02 15:04") + ` UTC</time>`) //nolint:gosec // digits alone
+}
+
+// Command shows what to type in a terminal.
+func (scene) Command(text string) template.HTML {
+	return template.HTML("<code>" + template.HTMLEscapeString(text) + "</code>") //nolint:gosec // escaped here
+}
 
 // Clock shows a moment of today.
 func (scene) Clock(at time.Time) string { return at.UTC().Format("15:04") + " UTC" }
 
 // Stamp is a moment for machines.
 func (scene) Stamp(at time.Time) string { return at.UTC().Format(time.RFC3339) }
+
+// SecondsTo counts whole seconds until a moment, never below zero: a browser's own
+// clock may be wrong.
+func (s scene) SecondsTo(at time.Time) int { return max(0, int(at.Sub(s.Now).Seconds())) }
 
 // OtherLang is the language that the switch leads to.
 func (s scene) OtherLang() string {

@@ -91,9 +91,10 @@ type Device struct {
 
 // Browser is a row of the sessions page.
 type Browser struct {
-	ID, UserAgent, Address string
-	SignedInAt, SeenAt     time.Time
-	Current                bool
+	// Name is what BrowserName made of its User-Agent.
+	ID, Name, Address  string
+	SignedInAt, SeenAt time.Time
+	Current            bool
 }
 
 // Sessions lists what an account is signed in on. Public is the address in the

@@ -10,17 +10,24 @@
       code.value = symbols.length > 4 ? symbols.slice(0, 4) + "-" + symbols.slice(4, 28) : symbols;
     });
   }
-  const summary = document.querySelector("[data-focus]");
-  if (summary) summary.focus();
 
-  const left = document.querySelector("[data-countdown]");
+  // A code does not stay in the history of a browser that others may use.
+  if (location.search.includes("user_code")) {
+    const scrub = () => history.replaceState(null, "", location.pathname);
+    document.addEventListener("submit", scrub);
+    document.addEventListener("click", (event) => {
+      if (event.target.closest("a[href^='/']")) scrub();
+    });
+  }
+
+  // Counted from the server's answer: this machine's clock may be wrong.
+  const left = document.querySelector("[data-left]");
   if (left) {
-    const end = Date.parse(left.dateTime);
-    const zh = document.documentElement.lang.startsWith("zh");
+    const end = performance.now() + Number(left.dataset.left) * 1000;
     const tick = () => {
-      const seconds = Math.max(0, Math.round((end - Date.now()) / 1000));
+      const seconds = Math.max(0, Math.round((end - performance.now()) / 1000));
       const clock = Math.floor(seconds / 60) + ":" + String(seconds % 60).padStart(2, "0");
-      left.textContent = zh ? "剩余时间：" + clock : "Time left: " + clock;
+      left.textContent = left.dataset.words.replace("{clock}", clock);
     };
     tick();
     setInterval(tick, 1000);

@@ -106,8 +106,12 @@ func TestRedemptionWithAStoreThatFails(t *testing.T) {
 		wantAnswer(t, s.Poll(t, c), http.StatusOK, "")
 	})
 	t.Run("DEV-08 the work under a claim ends before its lease", func(t *testing.T) {
-		if devicegrant.RedeemLimit >= devicegrant.Lease {
-			t.Fatal("a claim may outlive its lease")
+		s.lastToken(t, "timed")
+		s.mu.Lock()
+		left := s.left["sql COMMIT"]
+		s.mu.Unlock()
+		if left <= 0 || left > devicegrant.RedeemLimit || devicegrant.RedeemLimit >= devicegrant.Lease {
+			t.Fatalf("%s for a commit under a lease of %s", left, devicegrant.Lease)
 		}
 	})
 	t.Run("DEV-08 a store that stays down delays the deletion, not the answer", func(t *testing.T) {

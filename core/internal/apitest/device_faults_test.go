@@ -39,15 +39,16 @@ func dvRounds(full int) int {
 var errDown = errors.New("the store is gone")
 
 // dvHook learns of every step that the server asks of its stores, by the request that
-// asks (empty for background work) and a name such as "grants Poll", "sql INSERT
+// asks (without an id for background work) and a name such as "grants Poll", "sql INSERT
 // grant_fences" or "sql COMMIT done". An error makes the step fail: before it has an
 // effect, or with "done" and "claimed" when it has had one and the reply is lost.
-type dvHook func(request, step string) error
+type dvHook func(by audit.Request, step string) error
 
 // dvFaults stands between the services and their stores.
 type dvFaults struct {
 	mu   sync.Mutex
 	hook dvHook
+	left map[string]time.Duration // what each step had of its deadline when it was last asked
 }
 
 func (f *dvFaults) set(h dvHook) {
@@ -61,16 +62,22 @@ func (f *dvFaults) heal() { f.set(nil) }
 func (f *dvFaults) at(ctx context.Context, step string) error {
 	f.mu.Lock()
 	hook := f.hook
+	if until, ok := ctx.Deadline(); ok {
+		if f.left == nil {
+			f.left = map[string]time.Duration{}
+		}
+		f.left[step] = time.Until(until)
+	}
 	f.mu.Unlock()
 	if hook == nil {
 		return nil
 	}
-	return hook(audit.RequestOf(ctx).ID, step)
+	return hook(audit.RequestOf(ctx), step)
 }
 
 // fail lets every step fail whose name begins so, of requests and background alike.
 func (f *dvFaults) fail(prefixes ...string) {
-	f.set(func(_, step string) error {
+	f.set(func(_ audit.Request, step string) error {
 		if slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(step, p) }) {
 			return errDown
 		}
@@ -82,8 +89,8 @@ func (f *dvFaults) fail(prefixes ...string) {
 // name; an empty name counts every step of requests.
 func (f *dvFaults) once(name string, n int, do func() error) {
 	var mu sync.Mutex
-	f.set(func(request, step string) error {
-		if request == "" || name != "" && step != name {
+	f.set(func(by audit.Request, step string) error {
+		if by.ID == "" || name != "" && step != name {
 			return nil
 		}
 		mu.Lock()
@@ -101,10 +108,10 @@ func (f *dvFaults) once(name string, n int, do func() error) {
 func (f *dvFaults) steps(do func()) []string {
 	var mu sync.Mutex
 	var list []string
-	f.set(func(request, step string) error {
+	f.set(func(by audit.Request, step string) error {
 		mu.Lock()
 		defer mu.Unlock()
-		if request != "" {
+		if by.ID != "" {
 			list = append(list, step)
 		}
 		return nil

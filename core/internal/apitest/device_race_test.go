@@ -175,7 +175,10 @@ func TestManyDecidersOfOneCode(t *testing.T) {
 			calls = append(calls, func() dvReply { return d.who.try(d.act, c) })
 		}
 		if late {
-			calls = append(calls, func() dvReply { s.Clock.Advance(2 * time.Second); return dvReply{status: http.StatusConflict, body: `{"code":"already_resolved"}`} })
+			calls = append(calls, func() dvReply {
+				s.Clock.Advance(2 * time.Second)
+				return dvReply{status: http.StatusConflict, body: `{"code":"already_resolved"}`}
+			})
 		}
 		winner := -1
 		for i, r := range together(calls...) {

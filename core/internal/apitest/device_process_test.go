@@ -43,7 +43,7 @@ const (
 func TestCoreProcess(t *testing.T) {
 	args, ok := os.LookupEnv(dvArgs)
 	if !ok {
-		t.Skip("runs in the processes that other tests start")
+		return
 	}
 	go func() { // the parent has gone: nobody would end this process
 		_, _ = io.Copy(io.Discard, os.Stdin)

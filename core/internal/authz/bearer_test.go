@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package authz_test
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dify-sso/dify-sso/core/internal/authz"
+	"github.com/dify-sso/dify-sso/core/internal/limits"
+	"github.com/dify-sso/dify-sso/core/internal/storetest"
+	"github.com/dify-sso/dify-sso/core/internal/token"
+	"github.com/dify-sso/dify-sso/pkg/fault"
+	"github.com/dify-sso/dify-sso/pkg/ratelimit"
+	"github.com/dify-sso/dify-sso/pkg/secret"
+)
+
+// tokens knows one token and counts who asks.
+type tokens struct {
+	live     string
+	kind     token.Kind
+	err      error // instead of an answer
+	resolved int
+	used     []string
+}
+
+func (s *tokens) Resolve(_ context.Context, kind token.Kind, digest secret.Digest) (token.Identity, error) {
+	s.resolved++
+	if s.err != nil {
+		return token.Identity{}, s.err
+	}
+	if digest != secret.DigestOf(s.live) {
+		return token.Identity{}, token.ErrInvalid.Because(token.CauseUnknown)
+	}
+	return token.Identity{Session: token.Session{ID: "session", Subject: token.AccountSubject("ada", "")}, Kind: kind, AccountName: "Ada"}, nil
+}
+
+func (s *tokens) Used(id, ip string) { s.used = append(s.used, id+" "+ip) }
+
+var (
+	external = token.Kind{Prefix: "dfoe_", SubjectType: "external_sso", Scopes: []token.Scope{token.ScopeAppsRun}}
+	anybody  = []token.SubjectType{token.SubjectAccount, external.SubjectType}
+	accounts = []token.SubjectType{token.SubjectAccount}
+
+	good         = "dfoa_" + strings.Repeat("x", 42) + "A"
+	unknown      = "dfoa_" + strings.Repeat("y", 42) + "A"
+	goodExternal = "dfoe_" + strings.Repeat("x", 42) + "A"
+)
+
+// gate is the authenticator on a fake registry.
+type gate struct {
+	*authz.BearerAuthenticator
+	*storetest.World
+	t      *testing.T
+	tokens *tokens
+}
+
+func newGate(t *testing.T, overrides map[limits.Name]limits.Override) *gate {
+	t.Helper()
+	g := &gate{World: storetest.NewWorld(t), t: t, tokens: &tokens{live: good}}
+	kinds, err := token.NewKindRegistry(token.AccountKind, external)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := limits.New(limits.Deps{Store: ratelimit.NewMemory(1000), Recorder: g.Recorder, Now: g.Clock.Now, Overrides: overrides})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.BearerAuthenticator, err = authz.New(authz.Deps{Kinds: kinds, Tokens: g.tokens, Limits: table, Recorder: g.Recorder, Now: g.Clock.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+func presented(headers ...string) authz.Presented {
+	return authz.Presented{Authorization: headers, Address: "192.0.2.1", IP: "192.0.2.1"}
+}
+
+func (g *gate) ask(rule authz.Rule, headers ...string) (authz.Caller, error) {
+	return g.Authenticate(g.t.Context(), rule, presented(headers...))
+}
+
+func TestTheHeader(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		headers []string
+		want    error
+	}{
+		{"as it should be", []string{"Bearer " + good}, nil},
+		{"the scheme in another case", []string{"bEARER " + good}, nil},
+		{"none", nil, authz.ErrUnauthorized},
+		{"empty", []string{""}, authz.ErrUnauthorized},
+		{"the scheme alone", []string{"Bearer"}, authz.ErrUnauthorized},
+		{"no token", []string{"Bearer "}, authz.ErrUnauthorized},
+		{"Basic", []string{"Basic " + good}, authz.ErrUnauthorized},
+		{"no scheme", []string{good}, authz.ErrUnauthorized},
+		{"a longer scheme", []string{"BearerX " + good}, authz.ErrUnauthorized},
+		{"twice, a good one first", []string{"Bearer " + good, "Bearer " + unknown}, authz.ErrAmbiguous},
+		{"twice the same", []string{"Bearer " + good, "Bearer " + good}, authz.ErrAmbiguous},
+		{"another scheme beside it", []string{"Basic x", "Bearer " + good}, authz.ErrAmbiguous},
+		{"two blanks", []string{"Bearer  " + good}, token.ErrInvalid},
+		{"a tab", []string{"Bearer\t" + good}, authz.ErrUnauthorized},
+		{"two tokens", []string{"Bearer " + good + ", Bearer " + good}, token.ErrInvalid},
+		{"something after it", []string{"Bearer " + good + " x"}, token.ErrInvalid},
+		{"unknown", []string{"Bearer " + unknown}, token.ErrInvalid},
+		{"an app key", []string{"Bearer app-" + good}, token.ErrInvalid},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			g := newGate(t, nil)
+			c, err := g.ask(authz.Rule{Subjects: accounts}, tc.headers...)
+			if !errors.Is(err, tc.want) {
+				t.Fatalf("%v, want %v", err, tc.want)
+			}
+			if (err == nil) != (c.Session.ID == "session") || (err == nil) != (len(g.tokens.used) == 1) {
+				t.Fatalf("caller %q, used %v", c.Session.ID, g.tokens.used)
+			}
+			if tc.want == authz.ErrUnauthorized || tc.want == authz.ErrAmbiguous { //nolint:errorlint // the table's own values
+				if g.tokens.resolved > 0 || len(g.Recorded(t, "oauth.bearer_rejected")) > 0 {
+					t.Error("no bearer was counted as a bad one")
+				}
+			}
+		})
+	}
+}
+
+// Each pair of neighbours fails together, and the earlier one answers.
+func TestTheOrderOfSteps(t *testing.T) {
+	used := func(name limits.Name) map[limits.Name]limits.Override {
+		return map[limits.Name]limits.Override{name: {Limit: 1}}
+	}
+	exhaustedToken := func(g *gate, bearer string) {
+		if _, err := g.ask(authz.Rule{Subjects: anybody}, "Bearer "+bearer); errors.Is(err, limits.ErrTooMany) {
+			g.t.Fatal(err)
+		}
+	}
+	for _, tc := range []struct {
+		name      string
+		overrides map[limits.Name]limits.Override
+		before    func(*gate)
+		rule      authz.Rule
+		headers   []string
+		want      error
+		asked     int // look-ups of the last request
+	}{
+		{name: "PL-1 header before shape", rule: authz.Rule{}, headers: []string{"Bearer x", "Bearer y"}, want: authz.ErrAmbiguous},
+		{
+			name: "PL-1 shape before the token's limit", overrides: used(limits.BearerToken),
+			before: func(g *gate) { exhaustedToken(g, good) }, headers: []string{"Bearer " + good + "x"}, want: token.ErrInvalid,
+		},
+		{
+			name: "PL-1 the token's limit before the look-up", overrides: used(limits.BearerToken),
+			before: func(g *gate) { exhaustedToken(g, unknown) }, headers: []string{"Bearer " + unknown}, want: limits.ErrTooMany,
+		},
+		{name: "PL-1 the look-up before the subject", rule: authz.Rule{Subjects: accounts}, headers: []string{"Bearer dfoe_" + unknown[5:]}, want: token.ErrInvalid, asked: 1},
+		{
+			name: "PL-1 the subject before the scope", rule: authz.Rule{Subjects: accounts, Scope: token.ScopeWorkspaceWrite},
+			before: func(g *gate) { g.tokens.live = goodExternal }, headers: []string{"Bearer " + goodExternal}, want: authz.ErrWrongSurface, asked: 1,
+		},
+		{
+			name: "PL-1 the scope before the route's own limit", overrides: used(limits.AccountRead),
+			rule: authz.Rule{Subjects: anybody, Scope: token.ScopeWorkspaceWrite, Extra: limits.AccountRead},
+			before: func(g *gate) {
+				g.tokens.live = goodExternal
+				if _, err := g.ask(authz.Rule{Subjects: anybody, Extra: limits.AccountRead}, "Bearer "+goodExternal); err != nil {
+					g.t.Fatal(err)
+				}
+			},
+			headers: []string{"Bearer " + goodExternal}, want: authz.ErrInsufficientScope, asked: 1,
+		},
+		{
+			name: "PL-1 the route's own limit last", overrides: used(limits.AccountRead), rule: authz.Rule{Subjects: accounts, Extra: limits.AccountRead},
+			before: func(g *gate) {
+				if _, err := g.ask(authz.Rule{Subjects: accounts, Extra: limits.AccountRead}, "Bearer "+good); err != nil {
+					g.t.Fatal(err)
+				}
+			},
+			headers: []string{"Bearer " + good}, want: limits.ErrTooMany, asked: 1,
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			g := newGate(t, tc.overrides)
+			if tc.before != nil {
+				tc.before(g)
+			}
+			asked, uses := g.tokens.resolved, len(g.tokens.used)
+			if _, err := g.ask(tc.rule, tc.headers...); !errors.Is(err, tc.want) {
+				t.Fatalf("%v, want %v", err, tc.want)
+			}
+			if got := g.tokens.resolved - asked; got != tc.asked {
+				t.Errorf("%d look-ups, want %d", got, tc.asked)
+			}
+			if len(g.tokens.used) != uses {
+				t.Error("a refused request counts as a use")
+			}
+		})
+	}
+}
+
+func TestWhoIsServed(t *testing.T) {
+	t.Run("the limits that were asked come along, also with a refusal", func(t *testing.T) {
+		g := newGate(t, map[limits.Name]limits.Override{limits.BearerToken: {Limit: 2}})
+		rule := authz.Rule{Subjects: accounts, Extra: limits.AccountRead}
+		c, err := g.ask(rule, "Bearer "+good)
+		if err != nil || len(c.Limits) != 2 || c.Limits[0].Limit != 2 || c.Limits[0].Remaining != 1 || c.Limits[1].Limit != 60 {
+			t.Fatalf("%+v, %v", c.Limits, err)
+		}
+		if _, err := g.ask(rule, "Bearer "+good); err != nil {
+			t.Fatal(err)
+		}
+		c, err = g.ask(rule, "Bearer "+good)
+		if !errors.Is(err, limits.ErrTooMany) || fault.Of(err).Retry() <= 0 || len(c.Limits) != 1 || c.Limits[0].Allowed {
+			t.Fatalf("%+v, %v", c.Limits, err)
+		}
+	})
+
+	t.Run("LIM-5 a limit that is off shows nothing", func(t *testing.T) {
+		g := newGate(t, map[limits.Name]limits.Override{limits.BearerToken: {}})
+		for range 100 {
+			if c, err := g.ask(authz.Rule{Subjects: accounts}, "Bearer "+good); err != nil || len(c.Limits) != 0 {
+				t.Fatalf("%+v, %v", c.Limits, err)
+			}
+		}
+	})
+
+	t.Run("TK-23 an outage is no bad bearer", func(t *testing.T) {
+		g := newGate(t, nil)
+		g.tokens.err = fault.ErrUnavailable
+		if _, err := g.ask(authz.Rule{Subjects: accounts}, "Bearer "+good); !errors.Is(err, fault.ErrUnavailable) {
+			t.Fatal(err)
+		}
+		if len(g.Recorded(t, "oauth.bearer_rejected")) != 0 {
+			t.Error("it was counted as one")
+		}
+	})
+}
+
+func TestBadBearers(t *testing.T) {
+	t.Run("LIM-12 after three hundred of one address it is told to wait, another address is not", func(t *testing.T) {
+		g := newGate(t, nil)
+		rule := authz.Rule{Subjects: accounts}
+		for i := range 300 {
+			if _, err := g.ask(rule, "Bearer bad"); !errors.Is(err, token.ErrInvalid) {
+				t.Fatalf("bearer %d: %v", i+1, err)
+			}
+		}
+		c, err := g.ask(rule, "Bearer bad")
+		if !errors.Is(err, limits.ErrTooMany) || len(c.Limits) != 1 {
+			t.Fatalf("%+v, %v", c.Limits, err)
+		}
+		if _, err := g.ask(rule, "Bearer "+good); err != nil {
+			t.Fatalf("a good bearer of that address: %v", err)
+		}
+		other := presented("Bearer bad")
+		other.Address = "192.0.2.2"
+		if _, err := g.Authenticate(t.Context(), rule, other); !errors.Is(err, token.ErrInvalid) {
+			t.Fatalf("another address: %v", err)
+		}
+	})
+
+	t.Run("LOG-03 one event per address, cause and minute, with the number of those before", func(t *testing.T) {
+		g := newGate(t, nil)
+		rule := authz.Rule{Subjects: accounts}
+		bad := func(n int, bearer, address string) {
+			for range n {
+				p := presented("Bearer " + bearer)
+				p.Address = address
+				if _, err := g.Authenticate(t.Context(), rule, p); !errors.Is(err, token.ErrInvalid) {
+					t.Fatal(err)
+				}
+			}
+		}
+		bad(5, "bad", "192.0.2.1")
+		bad(1, unknown, "192.0.2.1")
+		bad(1, "bad", "192.0.2.2")
+		g.Clock.Advance(time.Minute - time.Microsecond)
+		bad(1, "bad", "192.0.2.1")
+		g.Clock.Advance(time.Microsecond)
+		bad(1, "bad", "192.0.2.1")
+		bad(1, "bad", "192.0.2.1")
+		var got []string
+		for _, e := range g.Recorded(t, "oauth.bearer_rejected") {
+			var own struct {
+				Cause string
+				Count int
+			}
+			if err := json.Unmarshal(e.Fields, &own); err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, fmt.Sprint(own.Cause, own.Count))
+		}
+		if want := "malformed1 unknown1 malformed1 malformed6"; strings.Join(got, " ") != want {
+			t.Fatalf("events %v, want %s", got, want)
+		}
+	})
+}
+
+func TestNewChecksWhatItNeeds(t *testing.T) {
+	whole := newGate(t, nil).Deps
+	for name, drop := range map[string]func(*authz.Deps){
+		"kinds": func(d *authz.Deps) { d.Kinds = nil }, "tokens": func(d *authz.Deps) { d.Tokens = nil }, "limits": func(d *authz.Deps) { d.Limits = nil },
+		"recorder": func(d *authz.Deps) { d.Recorder = nil }, "clock": func(d *authz.Deps) { d.Now = nil },
+	} {
+		d := whole
+		drop(&d)
+		if _, err := authz.New(d); err == nil {
+			t.Errorf("made without %s", name)
+		}
+	}
+}
+
+// FuzzBearer: only the one spelling of a token's bytes is looked up; what fails the
+// shape touches no store.
+func FuzzBearer(f *testing.F) {
+	for _, s := range []string{"Bearer " + good, "Bearer " + unknown, "bearer " + good, "Bearer", "", "Bearer dfoa_", "Bearer " + good + "\n", "Basic x", "Bearer app-x", "Bearer _", "\x00"} {
+		f.Add(s)
+	}
+	kinds, err := token.NewKindRegistry(token.AccountKind)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, header string) {
+		fake := &tokens{live: good}
+		// A table of its own for each input: the budget of bad bearers is not the matter.
+		g := fuzzGate(t, kinds, fake)
+		c, err := g.Authenticate(t.Context(), authz.Rule{Subjects: accounts}, presented(header))
+		_, bearer, _ := strings.Cut(header, " ")
+		body, isOurs := strings.CutPrefix(bearer, "dfoa_")
+		raw, decode := base64.RawURLEncoding.DecodeString(body)
+		shaped := isOurs && decode == nil && len(raw) == 32 && base64.RawURLEncoding.EncodeToString(raw) == body
+		if fake.resolved > 0 && !shaped {
+			t.Fatalf("%q was looked up", header)
+		}
+		if served := err == nil; served != (fake.resolved == 1 && bearer == good) || served != (c.Session.ID != "") {
+			t.Fatalf("%q: served %t", header, served)
+		}
+	})
+}

@@ -70,17 +70,15 @@ func (a *api) signIn(c *fiber.Ctx, email string, password secret.Text, remember 
 	if _, err := a.Limits.Take(ctx, limits.ConsoleLoginPair, byPair); err != nil {
 		return console.Issued{}, err
 	}
-	failed := true
+	failed := false // an outage is no wrong password: only a refusal costs a permit
 	defer func() { a.Limits.Settle(ctx, limits.ConsoleLoginPair, byPair, failed) }()
 	counted, err := a.emailBudget(ctx, byEmail, email, ip)
 	if err != nil {
-		failed = !errors.Is(err, limits.ErrTooMany)
 		return console.Issued{}, err
 	}
 	issued, err := a.Console.SignIn(ctx, console.SignIn{
 		Email: email, Password: password, Remember: remember, Presented: a.cookie(c, sessionCookie), IP: ip, UserAgent: c.Get(fiber.HeaderUserAgent),
 	})
-	// An outage is no wrong password: only a refusal costs a permit.
 	failed = errors.Is(err, console.ErrInvalidCredentials)
 	if counted {
 		a.Limits.Settle(ctx, limits.ConsoleLoginEmail, byEmail, failed)
@@ -90,8 +88,8 @@ func (a *api) signIn(c *fiber.Ctx, email string, password secret.Text, remember 
 
 // emailBudget refuses, once an e-mail has drawn too many failures, every address but
 // those where its owner was last signed in: nobody is locked out from where they
-// work. counted says whether a permit was taken: one that was not is not given back,
-// or the owner's own success would hand it to whoever used the budget up.
+// work. It reports whether a permit was taken, which is then to be settled; who passes
+// by their address has none to give back.
 func (a *api) emailBudget(ctx context.Context, scope, email, ip string) (counted bool, err error) {
 	_, err = a.Limits.Take(ctx, limits.ConsoleLoginEmail, scope)
 	if !errors.Is(err, limits.ErrTooMany) {

@@ -24,7 +24,7 @@ func (a *api) approve(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	if err := a.decide(c, typed, true); err != nil {
+	if err := a.decideUnproven(c, typed, true); err != nil {
 		return err
 	}
 	return c.JSON(decisionResponse{"approved"})
@@ -36,7 +36,7 @@ func (a *api) deny(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	if err := a.decide(c, typed, false); err != nil {
+	if err := a.decideUnproven(c, typed, false); err != nil {
 		return err
 	}
 	return c.JSON(decisionResponse{"denied"})
@@ -54,19 +54,23 @@ func parseUserCode(c *fiber.Ctx) (string, error) {
 	return typed, problems.Fault(server.ErrBadRequest)
 }
 
+// decideUnproven is decide for a code that may be guessed: it spends the account's
+// budget of wrong codes.
+func (a *api) decideUnproven(c *fiber.Ctx, typed string, allow bool) error {
+	return a.underWrongCodes(c.UserContext(), signed(c), func() error { return a.decide(c, typed, allow) })
+}
+
 // decide serves the routes and the page alike.
 func (a *api) decide(c *fiber.Ctx, typed string, allow bool) error {
-	ctx, who := c.UserContext(), signed(c)
-	return a.underWrongCodes(ctx, who, func() error {
-		by, err := a.approver(ctx, who, server.ClientIP(c).String())
-		if err != nil {
-			return err
-		}
-		if allow {
-			return a.Devices.Approve(ctx, typed, by)
-		}
-		return a.Devices.Deny(ctx, typed, by)
-	})
+	ctx := c.UserContext()
+	by, err := a.approver(ctx, signed(c), server.ClientIP(c).String())
+	if err != nil {
+		return err
+	}
+	if allow {
+		return a.Devices.Approve(ctx, typed, by)
+	}
+	return a.Devices.Deny(ctx, typed, by)
 }
 
 func (a *api) approver(ctx context.Context, who *console.Signed, ip string) (devicegrant.Approver, error) {

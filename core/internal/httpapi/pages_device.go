@@ -36,12 +36,13 @@ func (a *api) devicePage(c *fiber.Ctx) error {
 	if !ok || !a.typedHere(c, code) {
 		return a.render(c, http.StatusOK, webui.DeviceEntry{})
 	}
-	who := signed(c)
-	g, err := a.findCode(c.UserContext(), code, who)
+	// No budget is asked: a code that was pending when it was typed here is no guess,
+	// and others who guess must not keep this person out.
+	g, err := a.Devices.FindPending(c.UserContext(), code)
 	if err != nil {
 		return a.deviceFailure(c, err)
 	}
-	if who == nil {
+	if signed(c) == nil {
 		return a.redirect(c, "/signin?return_to="+url.QueryEscape("/device?user_code="+code))
 	}
 	return a.askToAllow(c, code, g)
@@ -103,7 +104,7 @@ func (a *api) deviceDecisionForm(c *fiber.Ctx) error {
 	default:
 		return server.ErrBadRequest
 	}
-	if err := a.decide(c, code, allow); err != nil {
+	if err := a.decide(c, code, allow); err != nil { // without a budget, as above
 		return a.deviceFailure(c, err)
 	}
 	a.clearCookie(c, entryCookie)

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"regexp"
@@ -246,3 +247,13 @@ var tkRequestID = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-
 
 // tkFormToken is the CSRF token in a page's form.
 var tkFormToken = regexp.MustCompile(`name="csrf_token" value="([A-Za-z0-9_-]{43})"`)
+
+func tkReadAll(t testing.TB, res *http.Response) []byte {
+	t.Helper()
+	defer func() { _ = res.Body.Close() }()
+	content, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}

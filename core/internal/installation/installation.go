@@ -88,7 +88,13 @@ func (s *Service) Open(ctx context.Context) error {
 		return err
 	}
 	if state.Canary == "" {
-		return s.Store.Init(ctx, s.Sealing.Seal(want[:], canaryPlace))
+		if err := s.Store.Init(ctx, s.Sealing.Seal(want[:], canaryPlace)); err != nil {
+			return err
+		}
+		// Of two first starts one made the row: what is compared is what is there.
+		if state, err = s.Store.Read(ctx); err != nil {
+			return err
+		}
 	}
 	got, err := s.Sealing.Open(state.Canary, canaryPlace)
 	if err != nil || subtle.ConstantTimeCompare(got, want[:]) != 1 {

@@ -23,15 +23,15 @@ func TestRefusedSignIn(t *testing.T) {
 	}
 	right, wrong := tkEncoded(apitest.OwnerPassword), tkEncoded("wrong battery staple")
 	cases := []struct{ name, email, password, cause string }{
-		{"W-11 TOK-15 unknown e-mail", "nobody@example.com", right, "unknown"},
-		{"W-11 TOK-15 wrong password", apitest.OwnerEmail, wrong, "password"},
-		{"W-11 TOK-15 banned", "banned@example.com", right, "status"},
-		{"W-11 TOK-15 banned, wrong password", "banned@example.com", wrong, "password"},
-		{"W-11 TOK-15 pending", "pending@example.com", right, "status"},
-		{"W-11 TOK-15 closed", "closed@example.com", right, "status"},
-		{"W-11 TOK-15 no password", "none@example.com", right, "password"},
-		{"W-11 TOK-15 not base64", apitest.OwnerEmail, apitest.OwnerPassword + "!", "password"},
-		{"W-11 TOK-15 no e-mail address", "ada", right, "unknown"},
+		{name: "W-11 TOK-15 unknown e-mail", email: "nobody@example.com", password: right, cause: "unknown"},
+		{name: "W-11 TOK-15 wrong password", email: apitest.OwnerEmail, password: wrong, cause: "password"},
+		{name: "W-11 TOK-15 banned", email: "banned@example.com", password: right, cause: "status"},
+		{name: "W-11 TOK-15 banned, wrong password", email: "banned@example.com", password: wrong, cause: "password"},
+		{name: "W-11 TOK-15 pending", email: "pending@example.com", password: right, cause: "status"},
+		{name: "W-11 TOK-15 closed", email: "closed@example.com", password: right, cause: "status"},
+		{name: "W-11 TOK-15 no password", email: "none@example.com", password: right, cause: "password"},
+		{name: "W-11 TOK-15 not base64", email: apitest.OwnerEmail, password: apitest.OwnerPassword + "!", cause: "password"},
+		{name: "W-11 TOK-15 no e-mail address", email: "ada", password: right, cause: "unknown"},
 	}
 	var first *apitest.Answer
 	for i, tc := range cases {

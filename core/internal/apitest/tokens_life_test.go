@@ -75,10 +75,10 @@ func TestTokenExpiry(t *testing.T) {
 
 func TestAnAccountThatIsNotActive(t *testing.T) {
 	for _, tc := range []struct{ name, statement string }{
-		{"TK-15 banned", `UPDATE accounts SET status = 'banned' WHERE email = 'bob@example.com'`},
-		{"TK-15 closed", `UPDATE accounts SET status = 'closed' WHERE email = 'bob@example.com'`},
-		{"TK-15 pending", `UPDATE accounts SET status = 'pending' WHERE email = 'bob@example.com'`},
-		{"TK-15 deleted", `DELETE FROM accounts WHERE email = 'bob@example.com'`},
+		{name: "TK-15 banned", statement: `UPDATE accounts SET status = 'banned' WHERE email = 'bob@example.com'`},
+		{name: "TK-15 closed", statement: `UPDATE accounts SET status = 'closed' WHERE email = 'bob@example.com'`},
+		{name: "TK-15 pending", statement: `UPDATE accounts SET status = 'pending' WHERE email = 'bob@example.com'`},
+		{name: "TK-15 deleted", statement: `DELETE FROM accounts WHERE email = 'bob@example.com'`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := apitest.Start(t, unlimited())

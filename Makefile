@@ -34,6 +34,9 @@ lint: ## formatting, vet, linters, tidy modules that build alone
 	@for m in $(MODULES); do (cd $$m && GOWORK=off go mod tidy -diff && GOWORK=off go build ./...) || { echo "module $$m is not tidy or does not build alone"; exit 1; }; done
 	@$(GOLANGCI_LINT) run $(PACKAGES)
 
+fault: ## races and failing stores, all rounds (make test runs a tenth), under the race detector
+	@ROUNDS=full go test -count=1 -race -timeout 90m ./core/internal/apitest ./core/internal/sqlstore ./core/internal/memstore
+
 fuzz: ## each fuzz target for FUZZTIME (30s)
 	@PACKAGES="$(PACKAGES)" sh scripts/fuzz.sh
 
@@ -46,4 +49,4 @@ screenshots: ## every view in both languages, light, dark and phone width, into 
 clean: ## remove binaries and screenshots; ./data stays
 	@rm -rf bin screenshots
 
-.PHONY: help run demo build test test-fast deps lint fuzz figures screenshots clean
+.PHONY: help run demo build test test-fast deps lint fault fuzz figures screenshots clean

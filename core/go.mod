@@ -7,6 +7,7 @@ require (
 	github.com/chromedp/chromedp v0.23.0
 	github.com/dify-sso/dify-sso/migrations v0.0.0
 	github.com/dify-sso/dify-sso/pkg v0.0.0
+	github.com/dify-sso/dify-sso/pkg/deviceauth v0.0.0
 	github.com/gofiber/fiber/v2 v2.52.15
 	github.com/google/go-cmp v0.7.0
 	github.com/mattn/go-isatty v0.0.24
@@ -56,4 +57,5 @@ require (
 replace (
 	github.com/dify-sso/dify-sso/migrations => ../migrations
 	github.com/dify-sso/dify-sso/pkg => ../pkg
+	github.com/dify-sso/dify-sso/pkg/deviceauth => ../pkg/deviceauth
 )

@@ -34,6 +34,16 @@ func TestTheLibraryNeedsTheStandardLibraryAlone(t *testing.T) {
 	}
 }
 
+func TestTheCommandCarriesNoTestServer(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", "./cmd/difyauth").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(out), "/pkg/deviceauth/internal/cli") || strings.Contains(string(out), "servertest") || strings.Contains(string(out), "net/http/httptest") {
+		t.Fatalf("%s", out)
+	}
+}
+
 // A replace line counts only in the main module: with one, the module would build here
 // and nowhere else.
 func TestTheModuleReplacesNothing(t *testing.T) {

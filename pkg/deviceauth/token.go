@@ -76,8 +76,8 @@ func (c *Client) Token(ctx context.Context, a *Authorization) (*Token, error) {
 		token, err = parseToken(status, body)
 	}
 	var said *Error
-	if errors.As(err, &said) && strings.Contains(said.Message, a.deviceCode.Reveal()) {
-		said.Message = "" // a server that quotes the secret must not get it printed
+	if code := a.deviceCode.Reveal(); errors.As(err, &said) && strings.Contains(said.Message, code[:min(len(code), 12)]) {
+		said.Message = "" // a server that quotes the secret, cut off or not, must not get it printed
 	}
 	a.pace(err)
 	return token, err

@@ -126,8 +126,8 @@ func (a *API) call(ctx context.Context, method, path string, into any) error {
 	if res.StatusCode/100 != 2 {
 		err := deviceauth.ReadError(res)
 		var said *deviceauth.Error
-		if errors.As(err, &said) && strings.Contains(said.Message, a.token.Reveal()) {
-			said.Message = "" // a server that quotes the token must not get it printed
+		if token := a.token.Reveal(); errors.As(err, &said) && strings.Contains(said.Message, token[:min(len(token), 12)]) {
+			said.Message = "" // a server that quotes the token, cut off or not, must not get it printed
 		}
 		return err
 	}

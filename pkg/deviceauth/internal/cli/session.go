@@ -58,7 +58,7 @@ func (c *command) client(host string, allowHTTP bool) *deviceauth.Client {
 // session is the sign-in to use: that of DIFYAUTH_TOKEN, else the stored one of the named
 // server, else the last one.
 func (c *command) session() (credentials.Entry, error) {
-	if token := c.env("DIFYAUTH_TOKEN"); token != "" {
+	if token := strings.TrimSpace(c.env("DIFYAUTH_TOKEN")); token != "" {
 		host, err := c.named(c.insecure)
 		if err != nil {
 			return credentials.Entry{}, err

@@ -143,7 +143,7 @@ var (
 	// ErrUserCodeTaken: draw another.
 	ErrUserCodeTaken = fault.New(fault.Conflict, "conflict", "User code taken.")
 	// ErrFull: the in-process store holds as many grants as it may.
-	ErrFull = fault.New(fault.Unavailable, "service_unavailable", "Too many sign-ins are waiting. Try again shortly.").RetryAfter(5 * time.Second)
+	ErrFull = fault.New(fault.Unavailable, "service_unavailable", fault.ErrUnavailable.Text()).RetryAfter(5 * time.Second)
 	// ErrNotFound: no live grant has this code.
 	ErrNotFound = fault.New(fault.NotFound, "expired_or_unknown", "This code is unknown or has expired. Start again from the terminal.")
 	// ErrAlreadyResolved: the grant has left pending.

@@ -93,24 +93,24 @@ func TestRefusalsAreOnRecord(t *testing.T) {
 		name, event, actor, field, value string
 		act                              func()
 	}{
-		{"LOG-03 a malformed bearer", "oauth.bearer_rejected", "anonymous", "cause", "malformed", bearer("x")},
-		{"LOG-03 an unknown bearer", "oauth.bearer_rejected", "anonymous", "cause", "unknown", bearer("dfoa_" + strings.Repeat("A", 43))},
-		{"LOG-03 an expired bearer", "oauth.bearer_rejected", "anonymous", "cause", "expired", bearer(live)},
-		{"LOG-03 a bearer of a banned account", "oauth.bearer_rejected", "anonymous", "cause", "account", bearer(banned)},
-		{"LOG-03 an approval whose account may no longer", "oauth.device_flow_rejected", "system", "reason", "account_banned", func() { s.Poll(t, fenced) }},
-		{"LOG-03 a wrong password", "account.sign_in_failed", "anonymous", "cause", "", func() {
+		{name: "LOG-03 a malformed bearer", event: "oauth.bearer_rejected", actor: "anonymous", field: "cause", value: "malformed", act: bearer("x")},
+		{name: "LOG-03 an unknown bearer", event: "oauth.bearer_rejected", actor: "anonymous", field: "cause", value: "unknown", act: bearer("dfoa_" + strings.Repeat("A", 43))},
+		{name: "LOG-03 an expired bearer", event: "oauth.bearer_rejected", actor: "anonymous", field: "cause", value: "expired", act: bearer(live)},
+		{name: "LOG-03 a bearer of a banned account", event: "oauth.bearer_rejected", actor: "anonymous", field: "cause", value: "account", act: bearer(banned)},
+		{name: "LOG-03 an approval whose account may no longer", event: "oauth.device_flow_rejected", actor: "system", field: "reason", value: "account_banned", act: func() { s.Poll(t, fenced) }},
+		{name: "LOG-03 a wrong password", event: "account.sign_in_failed", actor: "anonymous", field: "cause", value: "", act: func() {
 			s.Post(t, "/console/api/login", map[string]string{"email": apitest.OwnerEmail, "password": "eA=="})
 		}},
-		{"LOG-03 a script's write without a token", "console.csrf_refused", "account", "cause", "csrf_mismatch", func() {
+		{name: "LOG-03 a script's write without a token", event: "console.csrf_refused", actor: "account", field: "cause", value: "csrf_mismatch", act: func() {
 			b.Call(http.MethodPost, "/openapi/v1/oauth/device/approve", `{"user_code":"BCDF-GHJK"}`, "Content-Type", "application/json", "Origin", s.URL)
 		}},
-		{"LOG-03 a form from elsewhere", "console.csrf_refused", "anonymous", "cause", "origin_not_allowed", func() {
+		{name: "LOG-03 a form from elsewhere", event: "console.csrf_refused", actor: "anonymous", field: "cause", value: "origin_not_allowed", act: func() {
 			s.Form(t, "/signin", url.Values{}, "Origin", "https://evil.example")
 		}},
-		{"LOG-03 a sign-in by script from elsewhere", "console.csrf_refused", "anonymous", "route", "/console/api/login", func() {
+		{name: "LOG-03 a sign-in by script from elsewhere", event: "console.csrf_refused", actor: "anonymous", field: "route", value: "/console/api/login", act: func() {
 			s.Post(t, "/console/api/login", map[string]string{}, "Origin", "https://evil.example")
 		}},
-		{"LOG-03 a limit", "oauth.rate_limited", "anonymous", "policy", "device.lookup.addr", func() {
+		{name: "LOG-03 a limit", event: "oauth.rate_limited", actor: "anonymous", field: "policy", value: "device.lookup.addr", act: func() {
 			for range 2 {
 				s.Call(t, http.MethodGet, lookPath+"?user_code=BCDF-GHJK", "")
 			}

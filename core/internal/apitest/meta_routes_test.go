@@ -56,10 +56,10 @@ func TestListsWithoutRows(t *testing.T) {
 	minted := s.Poll(t, c)
 	token := minted.Text(t, "token")
 	for _, tc := range []struct{ name, member, body string }{
-		{"M-10 workspaces of a fresh token", `"workspaces":[]`, minted.Body},
-		{"M-10 workspaces of an account", `"workspaces":[]`, s.Bearer(t, token, http.MethodGet, htAccount).Body},
-		{"M-10 workspaces of the console", `{"workspaces":[]}`, b.Call(http.MethodGet, "/console/api/workspaces", "").Body},
-		{"M-10 a page past the last session", `"data":[]`, s.Bearer(t, token, http.MethodGet, htSessions+"?page=2").Body},
+		{name: "M-10 workspaces of a fresh token", member: `"workspaces":[]`, body: minted.Body},
+		{name: "M-10 workspaces of an account", member: `"workspaces":[]`, body: s.Bearer(t, token, http.MethodGet, htAccount).Body},
+		{name: "M-10 workspaces of the console", member: `{"workspaces":[]}`, body: b.Call(http.MethodGet, "/console/api/workspaces", "").Body},
+		{name: "M-10 a page past the last session", member: `"data":[]`, body: s.Bearer(t, token, http.MethodGet, htSessions+"?page=2").Body},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if !strings.Contains(tc.body, tc.member) || strings.Contains(tc.body, `"workspaces":null`) || strings.Contains(tc.body, `"data":null`) {

@@ -4,6 +4,7 @@ package apitest_test
 
 import (
 	"context"
+	"fmt"
 	"net/url"
 	"os"
 	"os/exec"
@@ -32,6 +33,7 @@ type chromium struct {
 	script bool
 	name   string
 	shot   int
+	loads  int
 
 	mu       sync.Mutex
 	origins  []string // Origin header of every form that was posted
@@ -141,14 +143,23 @@ func (c *chromium) open(path string) {
 	c.load(chromedp.Navigate(c.server.URL + path))
 }
 
-// load runs an action that leads to another page and waits for it.
+// load runs an action that leads to another page and waits for that page. A script
+// that changes the address of the page it leaves is not taken for it.
 func (c *chromium) load(steps ...chromedp.Action[chromedp.Void]) {
 	c.t.Helper()
+	c.loads++
+	get(c, chromedp.Evaluate[int](fmt.Sprintf("window.leaving = %d", c.loads)))
+	c.do(steps...)
+	there := chromedp.Evaluate[bool](fmt.Sprintf(`window.leaving !== %d && document.readyState === "complete"`, c.loads))
 	ctx, cancel := context.WithTimeout(c.ctx, patience)
 	defer cancel()
-	if _, err := chromedp.RunResponse(ctx, steps...); err != nil {
-		c.t.Fatalf("browser: %v", err)
+	for ; ctx.Err() == nil; time.Sleep(10 * time.Millisecond) {
+		// Between two pages there is nothing to ask.
+		if done, err := chromedp.Run(ctx, there); err == nil && done {
+			return
+		}
 	}
+	c.t.Fatalf("browser: no other page after %s", patience)
 }
 
 // fill types into a field by its id.

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package webui_test
+
+import (
+	"bytes"
+	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dify-sso/dify-sso/core/internal/webui"
+	"github.com/dify-sso/dify-sso/pkg/page"
+)
+
+var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func renderer() *webui.Renderer {
+	return webui.New(&url.URL{Scheme: "https", Host: "sso.example.com"})
+}
+
+func frame(lang string) webui.Frame {
+	return webui.Frame{Lang: lang, Switch: "/x?lang=other", Account: &webui.Person{Name: "Ada", Email: "ada@example.com"}, CSRFToken: "csrf-value", RequestID: "reference-1", Now: now, ReturnTo: "/device"}
+}
+
+func render(t *testing.T, f webui.Frame, v webui.View) string {
+	t.Helper()
+	var out bytes.Buffer
+	if err := renderer().Render(&out, f, v); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+// views has every kind of view in every form that its template tells apart.
+func views() []webui.View {
+	authorize := webui.DeviceAuthorize{UserCode: "ABCD-3456", ClientID: "difyctl", Label: "röck", Address: "2001:db8::1", StartedAt: now.Add(-time.Minute), ExpiresAt: now.Add(time.Minute), TokenEnds: now.Add(time.Hour)}
+	inWorkspace := authorize
+	inWorkspace.Workspace, inWorkspace.StartedAt = "Engines", now.Add(-time.Second)
+	device := webui.Device{ID: "1", Label: "röck", ClientID: "difyctl", Address: "192.0.2.1", CreatedAt: now, ExpiresAt: now}
+	used := device
+	used.LastUsedAt = &now
+	all := []webui.View{
+		webui.Setup{MinPassword: 8}, webui.Setup{Code: "x", Email: "x", Name: "x", Workspace: "x", MinPassword: 8},
+		webui.SignIn{}, webui.SignIn{Email: "x", Code: "ABCD-3456", ReturnTo: "/device", Refused: true}, webui.SignIn{Wait: 1}, webui.SignIn{Wait: 30},
+		webui.DeviceEntry{}, webui.DeviceEntry{Invalid: true}, authorize, inWorkspace,
+		webui.DeviceOutcome{Outcome: webui.Limited, Wait: 1},
+		webui.Sessions{Public: "https://sso.example.com"},
+		webui.Sessions{Devices: []webui.Device{device, used}, More: 1, Browsers: []webui.Browser{{ID: "1", SignedInAt: now, SeenAt: now, Current: true}, {ID: "2", SignedInAt: now, SeenAt: now}}, Ended: true},
+		webui.Failure{Kind: webui.TooMany, Wait: 1},
+	}
+	for _, key := range []string{"setup_code", "email", "name", "workspace_name", "password_short", "password_long", "password_email", "password_invalid", "password_again"} {
+		all = append(all, webui.Setup{MinPassword: 8, Problems: []webui.Problem{{Field: key, Key: "problem." + key, Args: []any{"min", 8}}}})
+	}
+	for _, o := range []webui.Outcome{webui.Approved, webui.Denied, webui.Expired, webui.Limited, webui.Failed} {
+		all = append(all, webui.DeviceOutcome{Outcome: o, Wait: 30})
+	}
+	for _, kind := range []string{"device", "browser", "others"} {
+		all = append(all, webui.ConfirmEnd{Kind: kind, ID: "1", Name: "röck"}, webui.ConfirmEnd{Kind: kind, ID: "1"})
+	}
+	for _, kind := range []webui.FailureKind{webui.NotFound, webui.Forbidden, webui.OutOfDate, webui.TooMany, webui.BadRequest, webui.Server} {
+		all = append(all, webui.Failure{Kind: kind, Wait: 30})
+	}
+	return all
+}
+
+func TestEveryViewInBothLanguages(t *testing.T) {
+	bare := regexp.MustCompile(`<no value>|\{\{|ZgotmplZ|%!|&lt;nil&gt;`)
+	for _, lang := range []string{page.English, page.Chinese} {
+		for i, v := range views() {
+			t.Run(fmt.Sprintf("W-1 %s %T %d", lang, v, i), func(t *testing.T) {
+				for _, signedIn := range []bool{true, false} {
+					f := frame(lang)
+					if _, needsAccount := v.(webui.DeviceAuthorize); !signedIn && !needsAccount {
+						f.Account = nil
+					}
+					html := render(t, f, v)
+					if !strings.Contains(html, `<html lang="`+lang+`"`) || !strings.Contains(html, "sso.example.com") {
+						t.Error("the page names neither its language nor its host")
+					}
+					if m := bare.FindString(html); m != "" {
+						t.Errorf("%q was left in the page", m)
+					}
+					for form := range strings.SplitSeq(html, "<form ") {
+						if strings.HasPrefix(form, `method="post"`) && !strings.Contains(form, `name="csrf_token" value="csrf-value"`) {
+							t.Error("a form without its CSRF token")
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestWhatCannotBeRenderedWritesNothing(t *testing.T) {
+	for name, tc := range map[string]struct {
+		lang string
+		view webui.View
+	}{
+		"a message that does not exist":  {page.English, webui.Failure{Kind: "none"}},
+		"a language that does not exist": {"fr", webui.SignIn{}},
+		"a page that needs an account":   {page.English, webui.DeviceAuthorize{}},
+	} {
+		var out bytes.Buffer
+		f := frame(tc.lang)
+		f.Account = nil
+		if err := renderer().Render(&out, f, tc.view); err == nil || out.Len() != 0 {
+			t.Errorf("%s: %v, %d bytes", name, err, out.Len())
+		}
+	}
+}
+
+func TestForeignText(t *testing.T) {
+	const attack = `</bdi><script>alert(1)</script>"'&`
+	const escaped = `&lt;/bdi&gt;&lt;script&gt;alert(1)&lt;/script&gt;&#34;&#39;&amp;`
+	f := frame(page.English)
+	f.Account = &webui.Person{Name: attack, Email: attack}
+
+	t.Run("W-8 PPL-03 markup stays text, in its own direction", func(t *testing.T) {
+		html := render(t, f, webui.DeviceAuthorize{UserCode: "ABCD-3456", ClientID: attack, Label: attack, Address: "192.0.2.1", Workspace: attack, StartedAt: now, ExpiresAt: now, TokenEnds: now})
+		if strings.Contains(html, "<script>alert") || strings.Contains(html, `"'&`) {
+			t.Fatal("markup came through")
+		}
+		// Name, e-mail twice (page and footer), client, label, workspace.
+		if got := strings.Count(html, "<bdi>"+escaped+"</bdi>"); got != 6 {
+			t.Fatalf("it stands %d times in a <bdi>", got)
+		}
+		if !strings.Contains(html, "<q><bdi>"+escaped+"</bdi></q>") {
+			t.Error("the label is not quoted")
+		}
+	})
+
+	t.Run("W-8 every view escapes what a person or client named", func(t *testing.T) {
+		device := webui.Device{ID: attack, Label: attack, ClientID: attack, Address: attack}
+		for _, v := range []webui.View{
+			webui.Setup{Code: attack, Email: attack, Name: attack, Workspace: attack}, webui.SignIn{Email: attack, ReturnTo: attack, Code: attack},
+			webui.ConfirmEnd{Kind: "device", ID: attack, Name: attack}, webui.Sessions{Devices: []webui.Device{device}, Public: attack, Browsers: []webui.Browser{{ID: attack, Address: attack}}},
+			webui.DeviceAuthorize{UserCode: attack, Address: attack}, webui.Failure{Kind: webui.Server},
+		} {
+			g := f
+			g.RequestID, g.ReturnTo, g.CSRFToken, g.Switch = attack, attack, attack, "/?x="+attack
+			if html := render(t, g, v); strings.Contains(html, "<script>alert") {
+				t.Errorf("%T: markup came through", v)
+			}
+		}
+	})
+
+	t.Run("W-8 a bidirectional override cannot turn what is around it", func(t *testing.T) {
+		const turned = "\u202eevil"
+		html := render(t, frame(page.English), webui.ConfirmEnd{Kind: "device", ID: "1", Name: turned})
+		if !strings.Contains(html, "<bdi>"+turned+"</bdi>") {
+			t.Fatal("it is not isolated")
+		}
+	})
+
+	t.Run("W-8 PPL-03 it is cut at 64 characters, not bytes", func(t *testing.T) {
+		for _, tc := range []struct{ in, want string }{
+			{"", ""}, {strings.Repeat("爱", 64), strings.Repeat("爱", 64)}, {strings.Repeat("爱", 65), strings.Repeat("爱", 63) + "…"}, {strings.Repeat("x", 255), strings.Repeat("x", 63) + "…"},
+		} {
+			if got := webui.Cut(tc.in); got != tc.want {
+				t.Errorf("%d characters became %q", len([]rune(tc.in)), got)
+			}
+		}
+		html := render(t, frame(page.English), webui.DeviceAuthorize{Label: strings.Repeat("爱", 255)})
+		if strings.Contains(html, strings.Repeat("爱", 64)) || !strings.Contains(html, strings.Repeat("爱", 63)+"…") {
+			t.Error("the page shows more")
+		}
+	})
+}
+
+func TestStaticHasFixedNames(t *testing.T) {
+	for _, name := range []string{"app.css", "device.js", "icon.svg"} {
+		a, ok := webui.Static(name)
+		if !ok || len(a.Content) == 0 || a.Type == "" || len(a.ETag) != 18 {
+			t.Errorf("%s: %t, %s, %s", name, ok, a.Type, a.ETag)
+		}
+	}
+	for _, name := range []string{"", "APP.CSS", "../templates/layout.html", "app.css/", "./app.css", "%61pp.css", "app.css\x00"} {
+		if _, ok := webui.Static(name); ok {
+			t.Errorf("HTTP-21: %q exists", name)
+		}
+	}
+}

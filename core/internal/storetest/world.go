@@ -100,6 +100,11 @@ func openSQLite(t *testing.T, path string) Durable {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
+	return OnSQL(db)
+}
+
+// OnSQL gives the durable stores on a database.
+func OnSQL(db sqldb.DB) Durable {
 	return Durable{
 		DB: db, Tokens: sqlstore.Tokens{DB: db}, Console: sqlstore.Console{DB: db}, Accounts: sqlstore.Accounts{DB: db},
 		Workspaces: sqlstore.Workspaces{DB: db}, Installation: sqlstore.Installation{DB: db}, Audit: sqlstore.Audit{DB: db},

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sqlstore_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/dify-sso/dify-sso/core/internal/app"
+	"github.com/dify-sso/dify-sso/core/internal/datadir"
+	"github.com/dify-sso/dify-sso/core/internal/sqlstore"
+	"github.com/dify-sso/dify-sso/pkg/sqldb"
+)
+
+// open opens a file until the test ends.
+func open(t *testing.T, path string) sqldb.DB {
+	t.Helper()
+	db, err := sqldb.OpenSQLite(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+func migrator(t *testing.T, db sqldb.DB) *sqlstore.Migrator {
+	t.Helper()
+	m, err := sqlstore.NewMigrator(db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func status(t *testing.T, m *sqlstore.Migrator) sqlstore.SchemaStatus {
+	t.Helper()
+	s, err := m.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// schema gives every statement of a schema but goose's own, blanks levelled.
+func schema(t *testing.T, db sqldb.DB) []string {
+	t.Helper()
+	rows, err := db.Query(t.Context(), `SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND tbl_name NOT LIKE 'goose%' AND tbl_name NOT LIKE 'sqlite%' ORDER BY type, name`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	var out []string
+	for rows.Next() {
+		var sql string
+		if err := rows.Scan(&sql); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, strings.Join(strings.Fields(sql), " "))
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestMigrations(t *testing.T) {
+	t.Run("M-32 an absent schema is pending, up applies it once, down takes it back, up gives the same again", func(t *testing.T) {
+		db := open(t, filepath.Join(t.TempDir(), "core.db"))
+		m := migrator(t, db)
+		absent := status(t, m)
+		if absent.Current != 0 || absent.Pending == 0 || !errors.Is(absent.Check(), sqlstore.ErrSchemaOlder) {
+			t.Fatalf("%+v: %v", absent, absent.Check())
+		}
+		applied, err := m.Up(t.Context())
+		if err != nil || len(applied) != absent.Pending || applied[len(applied)-1] != absent.Target {
+			t.Fatalf("applied %v, %v", applied, err)
+		}
+		first := schema(t, db)
+		if len(first) < 20 {
+			t.Fatalf("a schema of %d statements", len(first))
+		}
+		if s := status(t, m); s.Pending != 0 || s.Check() != nil {
+			t.Fatalf("%+v: %v", s, s.Check())
+		}
+		if applied, err := m.Up(t.Context()); err != nil || len(applied) != 0 {
+			t.Fatalf("a second time: %v, %v", applied, err)
+		}
+		for want := absent.Target; want > 0; want-- {
+			if got, err := m.Down(t.Context()); err != nil || got != want {
+				t.Fatalf("took %d back, %v, want %d", got, err, want)
+			}
+		}
+		if left := schema(t, db); len(left) > 0 {
+			t.Fatalf("left behind: %v", left)
+		}
+		if got, err := m.Down(t.Context()); err != nil || got != 0 {
+			t.Fatalf("took %d back of nothing, %v", got, err)
+		}
+		if _, err := m.Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(first, schema(t, db)); diff != "" {
+			t.Fatal("up after down is another schema (-first +second)", diff)
+		}
+	})
+
+	t.Run("M-32 an older and a newer schema do not fit", func(t *testing.T) {
+		db := open(t, filepath.Join(t.TempDir(), "core.db"))
+		m := migrator(t, db)
+		if _, err := m.Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		newer(t, db)
+		s := status(t, m)
+		if !errors.Is(s.Check(), sqlstore.ErrSchemaNewer) || s.Current <= s.Target {
+			t.Fatalf("%+v: %v", s, s.Check())
+		}
+		for _, c := range []struct {
+			s    sqlstore.SchemaStatus
+			want error
+		}{
+			{sqlstore.SchemaStatus{Current: 3, Target: 3}, nil},
+			{sqlstore.SchemaStatus{Current: 2, Target: 3, Pending: 1}, sqlstore.ErrSchemaOlder},
+			{sqlstore.SchemaStatus{Current: 4, Target: 3}, sqlstore.ErrSchemaNewer},
+			{sqlstore.SchemaStatus{Current: 4, Target: 3, Pending: 1}, sqlstore.ErrSchemaNewer},
+		} {
+			if err := c.s.Check(); !errors.Is(err, c.want) {
+				t.Errorf("%+v: %v, want %v", c.s, err, c.want)
+			}
+		}
+	})
+
+	t.Run("an engine without migrations", func(t *testing.T) {
+		if _, err := sqlstore.NewMigrator(unknownEngine{open(t, filepath.Join(t.TempDir(), "core.db"))}); err == nil {
+			t.Fatal("made a migrator")
+		}
+	})
+}
+
+type unknownEngine struct{ sqldb.DB }
+
+// newer makes a database look as a later program would have left it.
+func newer(t *testing.T, db sqldb.DB) {
+	t.Helper()
+	if _, err := db.Exec(t.Context(), `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, 1)`); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTheServiceAtItsStart(t *testing.T) {
+	dir := t.TempDir()
+	start := func() error {
+		settings, err := app.Load(app.Sources{Flags: map[string]string{"DATA_DIR": dir}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := app.New(t.Context(), settings, app.Options{Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+		if err != nil {
+			return err
+		}
+		return a.Close()
+	}
+	path := filepath.Join(dir, datadir.DatabaseFile)
+
+	t.Run("M-32 an absent schema is made", func(t *testing.T) {
+		if err := start(); err != nil {
+			t.Fatal(err)
+		}
+		if err := status(t, migrator(t, open(t, path))).Check(); err != nil {
+			t.Fatal(err)
+		}
+	})
+
+	t.Run("M-32 an older one is brought up to date", func(t *testing.T) {
+		m := migrator(t, open(t, path))
+		if _, err := m.Down(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := start(); err != nil {
+			t.Fatal(err)
+		}
+		if err := status(t, m).Check(); err != nil {
+			t.Fatal(err)
+		}
+	})
+
+	t.Run("M-32 a newer one is refused, by its versions, and left alone", func(t *testing.T) {
+		db := open(t, path)
+		before := schema(t, db)
+		newer(t, db)
+		err := start()
+		if !errors.Is(err, sqlstore.ErrSchemaNewer) || !regexp.MustCompile(`99999.*\d`).MatchString(err.Error()) {
+			t.Fatal(err)
+		}
+		if !slices.Equal(before, schema(t, db)) {
+			t.Fatal("the schema was changed")
+		}
+	})
+}
+
+func TestFourMigrationsAtOnce(t *testing.T) {
+	t.Run("M-32 of four at once one applies, and the schema is whole", func(t *testing.T) {
+		dir := t.TempDir()
+		settings, err := app.Load(app.Sources{Flags: map[string]string{"DATA_DIR": dir}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var (
+			mu      sync.Mutex
+			applied []int64
+			wg      sync.WaitGroup
+		)
+		for range 4 {
+			wg.Go(func() {
+				release, err := app.LockData(settings)
+				if err != nil {
+					return // the lock is another one's, who applies
+				}
+				defer func() { _ = release() }()
+				db, err := app.OpenDatabase(context.Background(), settings)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer func() { _ = db.Close() }()
+				m, err := sqlstore.NewMigrator(db)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				versions, err := m.Up(context.Background())
+				if err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				applied = append(applied, versions...)
+			})
+		}
+		wg.Wait()
+		s := status(t, migrator(t, open(t, filepath.Join(dir, datadir.DatabaseFile))))
+		if s.Check() != nil || int64(len(applied)) != s.Target {
+			t.Fatalf("applied %v, %+v", applied, s)
+		}
+	})
+}

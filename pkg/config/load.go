@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 
@@ -100,6 +101,11 @@ func Load(dst any, o Options) error {
 // one.
 func readYAML(o Options, fields []field, values map[string]string, problems *Problems) {
 	if len(o.YAML) == 0 {
+		return
+	}
+	// The decoder passes any bytes through; an address or name of them fits nothing.
+	if !utf8.Valid(o.YAML) {
+		problems.Add(o.YAMLName, "is not UTF-8")
 		return
 	}
 	var raw map[string]any

@@ -3,8 +3,11 @@
 package canon_test
 
 import (
+	"regexp"
 	"strings"
 	"testing"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/dify-sso/dify-sso/pkg/canon"
 )
@@ -89,47 +92,83 @@ func TestID(t *testing.T) {
 	}
 }
 
+// FuzzUserCode: the canonical form is a fixed point, holds what was typed and
+// nothing else, and however it was typed it is the same.
 func FuzzUserCode(f *testing.F) {
-	for _, seed := range []string{"ABCD-EFGH", "abcdefgh", "  3-4-5 6789A", "ＡBCD-EFGH", "ABCD\x00"} {
+	for _, seed := range []string{"ABCD-EFGH", "abcdefgh", "  3-4-5 6789A", "ＡBCD-EFGH", "ABCD\x00", "ABCD-345O", "abcd-efgı", "ABCD\u00a0EFGH", "\u2003ABCDEFGH", "A\tBCDEFGH"} {
 		f.Add(seed)
 	}
+	shape := regexp.MustCompile("^[" + canon.UserCodeAlphabet + "]{4}-[" + canon.UserCodeAlphabet + "]{4}$")
 	f.Fuzz(func(t *testing.T, in string) {
 		got, ok := canon.UserCode(in)
 		if !ok {
+			if got != "" {
+				t.Fatalf("%q is refused and gives %q", in, got)
+			}
 			return
 		}
-		if again, ok := canon.UserCode(got); !ok || again != got {
-			t.Fatalf("%q is no fixed point: %q", got, again)
+		if !shape.MatchString(got) {
+			t.Fatalf("%q gives %q", in, got)
+		}
+		bare := strings.NewReplacer(" ", "", "-", "").Replace(strings.TrimSpace(in))
+		if len(bare) != canon.UserCodeSymbols || !strings.EqualFold(bare, strings.ReplaceAll(got, "-", "")) {
+			t.Fatalf("%q was read as %q", in, got)
+		}
+		for _, again := range []string{got, strings.ToLower(got), " " + got + " ", strings.ReplaceAll(got, "-", "")} {
+			if same, ok := canon.UserCode(again); !ok || same != got {
+				t.Fatalf("%q gives %q, want %q", again, same, got)
+			}
 		}
 	})
 }
 
+// FuzzEmail: the canonical form is a fixed point, keeps the rules, and letter case
+// makes no second identity.
 func FuzzEmail(f *testing.F) {
-	for _, seed := range []string{"ada@example.org", "İ@example.org", "e\u0301@x", " A@B "} {
+	for _, seed := range []string{"ada@example.org", "İ@example.org", "e\u0301@x", " A@B ", "a@@b", "a@b\u200e", "ẞ@x", "\u212b@x", "ǅ@x", "\u1e9e\u0307@x", "a b@c"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, in string) {
 		got, ok := canon.Email(in)
 		if !ok {
+			if got != "" {
+				t.Fatalf("%q is refused and gives %q", in, got)
+			}
 			return
 		}
 		if again, ok := canon.Email(got); !ok || again != got {
 			t.Fatalf("%q is no fixed point: %q", got, again)
 		}
+		user, host, _ := strings.Cut(got, "@")
+		if len(got) > 254 || user == "" || host == "" || strings.Contains(host, "@") || !utf8.ValidString(got) || strings.ContainsFunc(got, unwanted) || strings.ContainsFunc(got, unicode.IsSpace) {
+			t.Fatalf("%q gives %q", in, got)
+		}
 	})
 }
 
+// FuzzDeviceLabel: the stored form is a fixed point and nothing in it is invisible.
 func FuzzDeviceLabel(f *testing.F) {
-	for _, seed := range []string{"difyctl on host", "\u202e", "e\u0301", "<b>"} {
+	for _, seed := range []string{"difyctl on host", "\u202e", "e\u0301", "<b>", "\ufeffx", "x\u2028", strings.Repeat("\u0344", 128), "\u061cx", "a\x7fb", "\xff"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, in string) {
 		got, ok := canon.Text(in, 255)
 		if !ok {
+			if got != "" {
+				t.Fatalf("%q is refused and gives %q", in, got)
+			}
 			return
 		}
 		if again, ok := canon.Text(got, 255); !ok || again != got {
 			t.Fatalf("%q is no fixed point: %q", got, again)
 		}
+		if n := utf8.RuneCountInString(got); n < 1 || n > 255 || !utf8.ValidString(got) || strings.TrimSpace(got) != got || strings.ContainsFunc(got, unwanted) {
+			t.Fatalf("%q gives %q", in, got)
+		}
 	})
+}
+
+// unwanted are the characters that turn, break or hide what stands beside them.
+func unwanted(r rune) bool {
+	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || unicode.In(r, unicode.Zl, unicode.Zp) || r == '\ufeff'
 }

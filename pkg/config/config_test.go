@@ -124,6 +124,7 @@ func TestAFileIsReadStrictly(t *testing.T) {
 		{"no number", "days: [1, 2]\n"},
 		{"no duration", "grace: 5\n"},
 		{"no switch", "debug: perhaps\n"},
+		{"a second document", "days: 1\n---\ndays: 2\n"},
 		{"not UTF-8", "listen: \xff\xfe\n"},
 		{"an alias without its anchor", "listen: *x\n"},
 		{"the file of what is no secret", "listen_file: /k\n"},
@@ -135,6 +136,14 @@ func TestAFileIsReadStrictly(t *testing.T) {
 				t.Fatalf("accepted: %+v", s)
 			}
 		})
+	}
+}
+
+func TestAFileMayHoldNothing(t *testing.T) {
+	for _, text := range []string{"", "\n", "# nothing\n", "---\n", "---\ndays: 3\n", "{}\n"} {
+		if err := config.Load(defaults(), config.Options{YAML: []byte(text), YAMLName: "core.yaml", ReadFile: files(nil)}); err != nil {
+			t.Errorf("%q: %v", text, err)
+		}
 	}
 }
 

@@ -3,8 +3,10 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"reflect"
 	"sort"
@@ -109,8 +111,14 @@ func readYAML(o Options, fields []field, values map[string]string, problems *Pro
 		return
 	}
 	var raw map[string]any
-	if err := yaml.UnmarshalWithOptions(o.YAML, &raw, yaml.Strict()); err != nil {
+	file := yaml.NewDecoder(bytes.NewReader(o.YAML), yaml.Strict())
+	if err := file.Decode(&raw); err != nil && !errors.Is(err, io.EOF) {
 		problems.Add(o.YAMLName, "is not a mapping of keys to values: %s", firstLine(yaml.FormatError(err, false, false)))
+		return
+	}
+	// What stands behind a second "---" would be passed over without a word.
+	if err := file.Decode(new(any)); !errors.Is(err, io.EOF) {
+		problems.Add(o.YAMLName, "holds more than one document")
 		return
 	}
 	known := map[string]field{}

@@ -174,6 +174,13 @@ func TestWhereATokenMayStand(t *testing.T) {
 			wantAnswer(t, get(t, accountPath, "Authorization", "Bearer "+bearer, "Authorization", second), http.StatusBadRequest, "bad_request")
 		}
 	})
+	t.Run("TOK-09 a folded header is refused", func(t *testing.T) {
+		line := tkRaw(t, s, "GET "+accountPath+" HTTP/1.1\r\nHost: "+strings.TrimPrefix(s.URL, "http://")+"\r\nAuthorization: Bearer\r\n "+bearer+"\r\nConnection: close\r\n\r\n")
+		if !strings.Contains(line, " 400 ") {
+			t.Fatal(line)
+		}
+	})
+
 	t.Run("W-17 a bearer is nobody on cookie routes", func(t *testing.T) {
 		for _, r := range [][2]string{{http.MethodGet, "/console/api/account/profile"}, {http.MethodGet, "/console/api/workspaces"}, {http.MethodGet, "/console/api/csrf-token"},
 			{http.MethodPost, "/openapi/v1/oauth/device/approve"}, {http.MethodPost, "/openapi/v1/oauth/device/deny"}} {

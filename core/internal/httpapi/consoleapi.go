@@ -3,7 +3,6 @@
 package httpapi
 
 import (
-	"context"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -67,12 +66,13 @@ func (a *api) signIn(c *fiber.Ctx, email string, password secret.Text, remember 
 	digest := secret.DigestOf(email)
 	byEmail := hex.EncodeToString(digest[:])
 	byPair := address + "|" + byEmail
-	if _, err := a.Limits.Take(ctx, limits.ConsoleLoginPair, byPair); err != nil {
+	if result, err := a.Limits.Take(ctx, limits.ConsoleLoginPair, byPair); err != nil {
+		server.SetRateLimit(c, result) // of what refused, not of what let this far
 		return console.Issued{}, err
 	}
 	failed := false // an outage is no wrong password: only a refusal costs a permit
 	defer func() { a.Limits.Settle(ctx, limits.ConsoleLoginPair, byPair, failed) }()
-	counted, err := a.emailBudget(ctx, byEmail, email, ip)
+	counted, err := a.emailBudget(c, byEmail, email, ip)
 	if err != nil {
 		return console.Issued{}, err
 	}
@@ -90,8 +90,9 @@ func (a *api) signIn(c *fiber.Ctx, email string, password secret.Text, remember 
 // those where its owner was last signed in: nobody is locked out from where they
 // work. It reports whether a permit was taken, which is then to be settled; who passes
 // by their address has none to give back.
-func (a *api) emailBudget(ctx context.Context, scope, email, ip string) (counted bool, err error) {
-	_, err = a.Limits.Take(ctx, limits.ConsoleLoginEmail, scope)
+func (a *api) emailBudget(c *fiber.Ctx, scope, email, ip string) (counted bool, err error) {
+	ctx := c.UserContext()
+	result, err := a.Limits.Take(ctx, limits.ConsoleLoginEmail, scope)
 	if !errors.Is(err, limits.ErrTooMany) {
 		return err == nil, err
 	}
@@ -102,6 +103,7 @@ func (a *api) emailBudget(ctx context.Context, scope, email, ip string) (counted
 	if known {
 		return false, nil
 	}
+	server.SetRateLimit(c, result)
 	return false, err
 }
 

@@ -57,7 +57,7 @@ func parseUserCode(c *fiber.Ctx) (string, error) {
 // decideUnproven is decide for a code that may be guessed: it spends the account's
 // budget of wrong codes.
 func (a *api) decideUnproven(c *fiber.Ctx, typed string, allow bool) error {
-	return a.underWrongCodes(c.UserContext(), signed(c), func() error { return a.decide(c, typed, allow) })
+	return a.underWrongCodes(c, signed(c), func() error { return a.decide(c, typed, allow) })
 }
 
 // decide serves the routes and the page alike.

@@ -3,7 +3,6 @@
 package httpapi
 
 import (
-	"context"
 	"errors"
 	"strings"
 	"time"
@@ -198,7 +197,7 @@ func (a *api) deviceLookup(c *fiber.Ctx) error {
 		Remaining int     `json:"expires_in_remaining"`
 		ClientID  *string `json:"client_id"`
 	}
-	g, err := a.findCode(c.UserContext(), typed, nil)
+	g, err := a.findCode(c, typed, nil)
 	switch {
 	case err == nil:
 		out.Valid, out.Remaining, out.ClientID = true, int(g.ExpiresAt.Sub(a.Now()).Round(time.Second).Seconds()), &g.ClientID
@@ -211,10 +210,10 @@ func (a *api) deviceLookup(c *fiber.Ctx) error {
 // findCode looks a user code up under the budget of wrong codes: that of the
 // signed-in account, or the installation's for strangers. A right code costs
 // nothing.
-func (a *api) findCode(ctx context.Context, typed string, who *console.Signed) (devicegrant.Grant, error) {
+func (a *api) findCode(c *fiber.Ctx, typed string, who *console.Signed) (devicegrant.Grant, error) {
 	var g devicegrant.Grant
-	err := a.underWrongCodes(ctx, who, func() (err error) {
-		g, err = a.Devices.FindPending(ctx, typed)
+	err := a.underWrongCodes(c, who, func() (err error) {
+		g, err = a.Devices.FindPending(c.UserContext(), typed)
 		return err
 	})
 	return g, err
@@ -222,12 +221,14 @@ func (a *api) findCode(ctx context.Context, typed string, who *console.Signed) (
 
 // underWrongCodes takes a permit before the check and gives it back unless the code
 // was wrong, so that tries at once never exceed the budget.
-func (a *api) underWrongCodes(ctx context.Context, who *console.Signed, check func() error) error {
+func (a *api) underWrongCodes(c *fiber.Ctx, who *console.Signed, check func() error) error {
+	ctx := c.UserContext()
 	name, scope := limits.DeviceWrongAll, "all"
 	if who != nil {
 		name, scope = limits.DeviceWrongAccount, who.Account.ID
 	}
-	if _, err := a.Limits.Take(ctx, name, scope); err != nil {
+	if result, err := a.Limits.Take(ctx, name, scope); err != nil {
+		server.SetRateLimit(c, result) // of what refused, not of what let this far
 		return err
 	}
 	err := check()

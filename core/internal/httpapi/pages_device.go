@@ -78,7 +78,7 @@ func (a *api) deviceEntryForm(c *fiber.Ctx) error {
 		return a.deviceFailure(c, err)
 	}
 	typed := field(c, "user_code")
-	_, err = a.findCode(ctx, typed, signed(c))
+	_, err = a.findCode(c, typed, signed(c))
 	if errors.Is(err, devicegrant.ErrNotFound) || errors.Is(err, devicegrant.ErrAlreadyResolved) {
 		return a.render(c, http.StatusBadRequest, webui.DeviceEntry{Invalid: true})
 	}

@@ -139,6 +139,7 @@ func TestWrongPasswordsAreBounded(t *testing.T) {
 				t.Errorf("%d hash computations for a refused try", n)
 			}
 			wantAnswer(t, a, http.StatusTooManyRequests, "too_many_requests")
+			tkRefusedBy(t, a, "5")
 			if wait, err := strconv.Atoi(a.Header.Get("Retry-After")); err != nil || wait != 180 {
 				t.Errorf("Retry-After %q, want a fifth of 15 minutes", a.Header.Get("Retry-After"))
 			}

@@ -41,6 +41,7 @@ func TestWrongCodesOfStrangers(t *testing.T) {
 		if right, wrong := from(50, c.User), from(51, "BCDF-GHJK"); right != http.StatusTooManyRequests || wrong != http.StatusTooManyRequests {
 			t.Fatalf("right %d, wrong %d", right, wrong)
 		}
+		tkRefusedBy(t, s.Call(t, http.MethodGet, lookPath+"?user_code="+c.User, "", "X-Forwarded-For", "203.0.113.52"), "20")
 		for _, code := range []string{c.User, "BCDF-GHJK"} {
 			if a := typed(s.Browser(t), code); a.Status != http.StatusTooManyRequests || a.Header.Get("Retry-After") != "1" || len(a.Header.Values("Set-Cookie")) != 0 {
 				t.Fatalf("the page: %d %v", a.Status, a.Header)
@@ -110,6 +111,7 @@ func TestWrongCodesOfAnAccount(t *testing.T) {
 				for _, act := range []string{"approve", "deny"} {
 					a := b.Decide(act, c.User)
 					wantAnswer(t, a, http.StatusTooManyRequests, "too_many_requests")
+					tkRefusedBy(t, a, "5")
 					if got := a.Header.Get("Retry-After"); got != want {
 						t.Fatalf("Retry-After %q, want %q", got, want)
 					}

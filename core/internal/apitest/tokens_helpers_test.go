@@ -257,3 +257,12 @@ func tkReadAll(t testing.TB, res *http.Response) []byte {
 	}
 	return content
 }
+
+// tkRefusedBy fails unless a refusal tells of the limit that refused.
+func tkRefusedBy(t testing.TB, a apitest.Answer, limit string) {
+	t.Helper()
+	if a.Status != http.StatusTooManyRequests || a.Header.Get("RateLimit-Limit") != limit || a.Header.Get("RateLimit-Remaining") != "0" ||
+		a.Header.Get("RateLimit-Reset") == "" || a.Header.Get("Retry-After") == "" {
+		t.Fatalf("%d %v", a.Status, a.Header)
+	}
+}

@@ -249,7 +249,7 @@ func TestOverTheNetwork(t *testing.T) {
 			t.Fatalf("%s", body)
 		}
 		for _, url := range []string{other.URL, strings.Replace(s.URL, "http://", "https://", 1), strings.Replace(s.URL, "127.0.0.1", "localhost", 1)} {
-			_, err := h.Post(url, "text/plain", strings.NewReader("x")) //nolint:bodyclose // there is none
+			_, err := h.Post(url, "text/plain", strings.NewReader("x"))
 			if !errors.Is(err, deviceauth.ErrOtherHost) || strings.Contains(err.Error(), "dfoa_") {
 				t.Errorf("%s: %v", url, err)
 			}

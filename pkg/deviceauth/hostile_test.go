@@ -21,7 +21,7 @@ func TestAHostileServer(t *testing.T) {
 	outcomes := map[string]int{}
 	for seed := range uint64(rounds) {
 		synctest.Test(t, func(t *testing.T) {
-			draw := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // repeated by its seed
+			draw := rand.New(rand.NewPCG(seed, 1))
 			s := servertest.New()
 			s.Interval = time.Duration(1+draw.IntN(10)) * time.Second
 			s.ExpiresIn = time.Duration(30+draw.IntN(600)) * time.Second

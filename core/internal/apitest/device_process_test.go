@@ -110,7 +110,7 @@ func dvCommand(t *testing.T, dir string, env []string, args ...string) (*exec.Cm
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd, stderr := exec.Command(self, "-test.run=^TestCoreProcess$"), &apitest.Buffer{} //nolint:gosec // this very program
+	cmd, stderr := exec.Command(self, "-test.run=^TestCoreProcess$"), &apitest.Buffer{}
 	cmd.Env = append(append(os.Environ(), dvArgs+"="+strings.Join(append(args, "--data-dir", dir), "\n")), env...)
 	cmd.Stderr, cmd.Dir = stderr, dir
 	stdin, err := cmd.StdinPipe() // open as long as this process lives

@@ -235,7 +235,7 @@ func (r *tkRun) refusals(cookies, bearer string) {
 func (r *tkRun) keys() map[string]string {
 	r.t.Helper()
 	read := func(name string) string {
-		content, err := os.ReadFile(filepath.Join(r.s.Dir, name)) //nolint:gosec // our own directory
+		content, err := os.ReadFile(filepath.Join(r.s.Dir, name))
 		if err != nil {
 			r.t.Fatal(err)
 		}

@@ -71,7 +71,7 @@ func TestNoSecretIsLeftBehind(t *testing.T) {
 			if err != nil || d.IsDir() {
 				return err
 			}
-			content, err := os.ReadFile(path) //nolint:gosec // our own directory
+			content, err := os.ReadFile(path)
 			name := filepath.Base(path)
 			scanner := r.secrets
 			if keys[name] != "" {

@@ -32,7 +32,7 @@ func TestOpen(t *testing.T) {
 	dir := t.TempDir()
 	out := filepath.Join(dir, "out")
 	script := "#!/bin/sh\nPATH=/usr/bin:/bin\necho \"$1 ${DIFYAUTH_TOKEN:-none}\" > " + out + ".tmp && mv " + out + ".tmp " + out + "\n"
-	if err := os.WriteFile(filepath.Join(dir, "xdg-open"), []byte(script), 0o700); err != nil { //nolint:gosec // a program
+	if err := os.WriteFile(filepath.Join(dir, "xdg-open"), []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", dir)

@@ -114,7 +114,7 @@ server cannot be told, a warning says so and the sign-in is forgotten all the sa
 			}
 			entry, err := c.pick(file)
 			var absent notSignedIn
-			if err != nil && !(errors.As(err, &absent) && absent.ended) {
+			if err != nil && (!errors.As(err, &absent) || !absent.ended) {
 				return err
 			}
 			if c.env("DIFYAUTH_TOKEN") != "" {

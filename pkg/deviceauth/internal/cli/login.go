@@ -168,7 +168,7 @@ func (l *login) signedIn(ctx context.Context, entry, before credentials.Entry) e
 	}
 	if err := l.end(ctx, before); err != nil {
 		l.warn("earlier_sign_in", "the earlier sign-in of this machine as %s could not be ended: end it at %s/account/sessions", plain(before.Email), before.Host)
-		return nil
+		return nil //nolint:nilerr // this sign-in stands; the warning says what is left to do
 	}
 	if before.Email != entry.Email && l.output == "text" {
 		_, err := fmt.Fprintf(l.Stdout, "The earlier sign-in as %s was ended.\n", plain(before.Email))

@@ -71,7 +71,7 @@ func TooMany(retryAfter string) *Fault {
 // Retry-After, 502 in HTML, 429, connections cut before and after the request was
 // served, codes that have ended. Any other request passes.
 func Hostile(seed uint64) func(*http.Request) *Fault {
-	draw := rand.New(rand.NewPCG(seed, seed)) //nolint:gosec // a test repeats itself by its seed
+	draw := rand.New(rand.NewPCG(seed, seed))
 	verdict := func(word string) *Fault {
 		return &Fault{Status: http.StatusBadRequest, Header: http.Header{"Content-Type": {"application/json"}}, Body: `{"error":"` + word + `"}`}
 	}

@@ -75,6 +75,10 @@ func TestWait(t *testing.T) {
 			faults: map[int]*servertest.Fault{1: servertest.Unavailable("3600")}, polls: "0 fault", err: deviceauth.ErrUnavailable},
 		{name: "an outage over the end is survived for a minute", decision: servertest.Allow, expires: 12 * time.Second,
 			faults: map[int]*servertest.Fault{1: servertest.Unavailable("10"), 2: servertest.Unavailable("15")}, polls: "0 fault, 10 fault, 25 expired_token", err: deviceauth.ErrExpired, retries: 2},
+		{name: "a server that never says that the code has ended is not believed", expires: 12 * time.Second, faults: map[int]*servertest.Fault{
+			4: verdict(400, "authorization_pending", "")}, polls: "0, 5, 10, 15 fault", err: deviceauth.ErrExpired},
+		{name: "slow_down beyond the end is not waited for", faults: map[int]*servertest.Fault{
+			2: verdict(400, "slow_down", "3600")}, polls: "0, 5 fault", err: deviceauth.ErrExpired},
 		{name: "another refusal ends it", faults: map[int]*servertest.Fault{2: verdict(400, "invalid_grant", "")}, polls: "0, 5 fault", err: &deviceauth.Error{}},
 		{name: "a page ends it", faults: map[int]*servertest.Fault{2: {Status: 200, Body: "<html>"}}, polls: "0, 5 fault", err: deviceauth.ErrBadAnswer},
 		{name: "an error in a success is no token", faults: map[int]*servertest.Fault{1: {Status: 200, Body: `{"error":"x","access_token":"a"}`}}, polls: "0 fault", err: deviceauth.ErrBadAnswer},

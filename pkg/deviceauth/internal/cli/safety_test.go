@@ -213,7 +213,7 @@ func TestCredentialsOpenToOthersAreRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 			n := len(s.server.Requests())
-			for _, args := range [][]string{{"token"}, {"whoami"}, {"devices", "list"}, {"login"}} {
+			for _, args := range [][]string{{"token"}, {"whoami"}, {"devices", "list"}, {"login"}, {"login", "--host", servertest.Origin}} {
 				if r := s.expect(1, args...); r.out != "" || !strings.Contains(r.err, c.says) || !strings.Contains(r.err, path) {
 					t.Fatal(r.out, r.err)
 				}

@@ -43,10 +43,16 @@ fuzz: ## each fuzz target for FUZZTIME (30s)
 figures: ## binary size, start and idle memory of what "make build" makes
 	@go test -count=1 -v -run TestFigures ./core/internal/apitest
 
-screenshots: ## every view in both languages, light, dark and phone width, into ./screenshots
-	@SCREENSHOTS=$(CURDIR)/screenshots go test -count=1 -run Gallery ./core/internal/apitest
+# The gallery keeps its pictures in .cache; the documents show three of them.
+GALLERY := $(CURDIR)/.cache/screenshots
+screenshots: ## a picture of every page into .cache/screenshots, and those that the documents show
+	@mkdir -p $(GALLERY) docs/images
+	@SCREENSHOTS=$(GALLERY) go test -count=1 -run '^TestGallery$$' ./core/internal/apitest
+	@cp $(GALLERY)/en-device-authorize-light-900.png docs/images/device-authorize.png
+	@cp $(GALLERY)/zh-Hans-device-authorize-dark-360.png docs/images/device-authorize-zh-phone.png
+	@cp $(GALLERY)/en-sessions-light-900.png docs/images/sessions.png
 
-clean: ## remove binaries and screenshots; ./data stays
-	@rm -rf bin screenshots
+clean: ## remove binaries and pictures; ./data stays
+	@rm -rf bin .cache
 
 .PHONY: help run demo build test test-fast deps lint fault fuzz figures screenshots clean

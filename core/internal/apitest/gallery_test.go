@@ -85,6 +85,9 @@ func TestGallery(t *testing.T) {
 					})
 				}
 				for _, shape := range pgShapes {
+					if shape.dark && os.Getenv("SCREENSHOTS") == "" {
+						continue // the same measures in other colours
+					}
 					shape.show(c)
 					for _, problem := range get(c, chromedp.Evaluate[[]string](pgMeasure)) {
 						t.Errorf("%s: %s", shape.name, problem)

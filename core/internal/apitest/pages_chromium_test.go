@@ -98,6 +98,7 @@ func TestAnotherTab(t *testing.T) {
 	c.open("/signin")
 	c.signIn(apitest.OwnerEmail)
 	t.Run("W-20 DEV-14 the account is switched in another tab, then Allow is refused", func(t *testing.T) {
+		c.t = t
 		code := s.Code(t, "x")
 		c.enter(code.User)
 		c.sees("Signing in as ada@example.com")
@@ -114,6 +115,7 @@ func TestAnotherTab(t *testing.T) {
 		c.sees("Signing in as bob@example.com")
 	})
 	t.Run("PPL-06 after sign-out neither the back button nor an open tab shows or does anything", func(t *testing.T) {
+		c.t = t
 		b := signedInAs(t, s, "bob@example.com")
 		s.SignInDevice(t, b, "bob's own laptop")
 		code := s.Code(t, "x")
@@ -180,6 +182,7 @@ func TestEnterAllowsNothing(t *testing.T) {
 	c.load(chromedp.KeyEvent("\r")) // Next
 	c.at("/device?user_code=")
 	t.Run("PPL-02 DEV-17 Enter on the page that asks does nothing, and the first decision by keyboard is the refusal", func(t *testing.T) {
+		c.t = t
 		if focused := get(c, chromedp.Evaluate[string](`document.activeElement.tagName`)); focused != "BODY" {
 			t.Errorf("%s has the focus", focused)
 		}
@@ -255,6 +258,7 @@ func TestWhatABrowserKeepsOfAFlow(t *testing.T) {
 			})
 		} else {
 			t.Run("DEV-24 without script the code that history holds is spent", func(t *testing.T) {
+				c.t = t
 				for _, address := range entries {
 					u, err := url.Parse(address)
 					if err != nil || strings.Contains(address, token) || strings.Contains(address, "@") {
@@ -375,6 +379,7 @@ func TestNobodyFramesAPage(t *testing.T) {
 	w := pgWatching(c)
 	for i, path := range []string{"/device", "/signin", "/no/such/page"} {
 		t.Run("W-9 DEV-17 a framed page is refused: "+path, func(t *testing.T) {
+			c.t = t
 			c.load(chromedp.Navigate(framing.URL + path))
 			eventually(t, func() (bool, string) {
 				w.mu.Lock()

@@ -283,18 +283,9 @@ func provenance(c *fiber.Ctx, tokenInHeader bool) console.Provenance {
 func (a *api) loopbackGuard(c *fiber.Ctx) error {
 	host := string(c.Request().Host())
 	if host != a.Public.Host && isLoopback(a.Public.Host) && isLoopback(host) && portOf(host) == portOf(a.Public.Host) {
-		return a.redirect(c, a.public+target(c))
+		return a.redirect(c, a.public+string(c.Request().RequestURI()))
 	}
 	return c.Next()
-}
-
-// target is the path and query of a request. The request line may hold a whole
-// address with a host of the sender's choice (RFC 9112 section 3.2.2).
-func target(c *fiber.Ctx) string {
-	if query := c.Request().URI().QueryString(); len(query) > 0 {
-		return c.Path() + "?" + string(query)
-	}
-	return c.Path()
 }
 
 func isLoopback(hostport string) bool {

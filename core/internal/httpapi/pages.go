@@ -57,11 +57,11 @@ func (a *api) signedPageGuard(c *fiber.Ctx) error {
 	if signed(c) != nil {
 		return c.Next()
 	}
-	back := "/"
+	target := "/"
 	if c.Method() == http.MethodGet {
-		back = target(c)
+		target = string(c.Request().RequestURI())
 	}
-	return a.redirect(c, "/signin?return_to="+url.QueryEscape(returnTarget(back)))
+	return a.redirect(c, "/signin?return_to="+url.QueryEscape(returnTarget(target)))
 }
 
 // render answers with a page. Before sign-in it hands out the pre-session that its

@@ -68,6 +68,10 @@ func htBrokenEverywhere(t *testing.T, h *htSender, stores htStores, name string,
 			continue
 		}
 		wantFrameless(t, a)
+		isPage := strings.Contains(route.Caller, "page") || strings.Contains(route.Caller, "form")
+		if html := strings.HasPrefix(a.Header.Get("Content-Type"), "text/html"); html != isPage {
+			t.Errorf("%s: a failure as %q", key, a.Header.Get("Content-Type"))
+		}
 		for _, canary := range []string{"cause-canary", "10.9.8.7", "hunter2", "query-canary", "panic", "goroutine", "sqlstore"} {
 			if strings.Contains(a.Body, canary) || strings.Contains(fmt.Sprint(a.Header), canary) {
 				t.Errorf("%s: %q in %v %s", key, canary, a.Header, a.Body)

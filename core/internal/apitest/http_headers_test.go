@@ -173,9 +173,11 @@ func TestOtherLoopbackNames(t *testing.T) {
 				if a.Status != http.StatusSeeOther || a.Header.Get("Location") != s.URL+target {
 					t.Errorf("%s: %d to %q", target, a.Status, a.Header.Get("Location"))
 				}
-				a = ask("127.0.0.1"+port, "http://"+host+target)
-				if a.Status == http.StatusSeeOther && strings.Count(a.Header.Get("Location"), "http") > 1 {
-					t.Errorf("a whole address as target led to %q", a.Header.Get("Location"))
+				if a := ask(host, "http://"+host+target); a.Status != http.StatusSeeOther || a.Header.Get("Location") != s.URL+target {
+					t.Errorf("as a whole address, %s: %d to %q", target, a.Status, a.Header.Get("Location"))
+				}
+				if a := ask(host, "http://evil.example"+target); strings.Contains(a.Header.Get("Location"), "evil.example") || strings.Contains(a.Body, "evil.example") {
+					t.Errorf("as a stranger's address, %s: %d to %q", target, a.Status, a.Header.Get("Location"))
 				}
 			}
 			for _, target := range []string{htHealth, "/console/api/setup", "/static/app.css"} {

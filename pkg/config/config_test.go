@@ -139,6 +139,21 @@ func TestAFileIsReadStrictly(t *testing.T) {
 	}
 }
 
+func TestAWrongFileNamesThePlaceAndNotWhatStandsThere(t *testing.T) {
+	for text, want := range map[string]string{
+		"days: 1\ndays: canary\n":      "core.yaml: is not a mapping of keys to values: it cannot be read as YAML at line 2, column 1; each key may stand once",
+		"key: *canary\n":               "core.yaml: is not a mapping of keys to values: it cannot be read as YAML at line 1, column 7; each key may stand once",
+		"key: \"canary\n":              "core.yaml: is not a mapping of keys to values: it cannot be read as YAML at line 1, column 6; each key may stand once",
+		"canary\n":                     "core.yaml: is not a mapping of keys to values: it cannot be read as YAML at line 1, column 1; each key may stand once",
+		"\"canary of a secret!\": x\n": "a key of another shape: in core.yaml is not a setting; \"core config print\" lists them",
+	} {
+		err := config.Load(defaults(), config.Options{YAML: []byte(text), YAMLName: "core.yaml", ReadFile: files(nil)})
+		if err == nil || err.Error() != want {
+			t.Errorf("%q: %v, want %s", text, err, want)
+		}
+	}
+}
+
 func TestAFileMayHoldNothing(t *testing.T) {
 	for _, text := range []string{"", "\n", "# nothing\n", "---\n", "---\ndays: 3\n", "{}\n"} {
 		if err := config.Load(defaults(), config.Options{YAML: []byte(text), YAMLName: "core.yaml", ReadFile: files(nil)}); err != nil {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/netip"
 	"reflect"
+	"regexp"
 	"sort"
 	"strconv"
 	"strings"
@@ -113,7 +114,7 @@ func readYAML(o Options, fields []field, values map[string]string, problems *Pro
 	var raw map[string]any
 	file := yaml.NewDecoder(bytes.NewReader(o.YAML), yaml.Strict())
 	if err := file.Decode(&raw); err != nil && !errors.Is(err, io.EOF) {
-		problems.Add(o.YAMLName, "is not a mapping of keys to values: %s", firstLine(yaml.FormatError(err, false, false)))
+		problems.Add(o.YAMLName, "is not a mapping of keys to values: %s", yamlProblem(err))
 		return
 	}
 	// What stands behind a second "---" would be passed over without a word.
@@ -140,6 +141,9 @@ func readYAML(o Options, fields []field, values map[string]string, problems *Pro
 			text, _ := scalar(v)
 			values[file.key+fileSuffix] = text
 		default:
+			if !keyShape.MatchString(name) { // a secret in the wrong place, perhaps
+				name = "a key of another shape"
+			}
 			problems.Add(name, "in %s is not a setting; \"core config print\" lists them", o.YAMLName)
 		}
 	}
@@ -189,7 +193,18 @@ func readSecretFile(o Options, key string, environ, values map[string]string, pr
 	values[key] = strings.TrimRight(string(content), "\r\n")
 }
 
-func firstLine(s string) string { line, _, _ := strings.Cut(s, "\n"); return line }
+var keyShape = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
+
+// yamlProblem says where a file is wrong and not what stands there: the decoder's own
+// words repeat parts of it, which may be a secret.
+func yamlProblem(err error) string {
+	e, ok := errors.AsType[yaml.Error](err)
+	if !ok || e.GetToken() == nil || e.GetToken().Position == nil {
+		return "it cannot be read as YAML"
+	}
+	at := e.GetToken().Position
+	return fmt.Sprintf("it cannot be read as YAML at line %d, column %d; each key may stand once", at.Line, at.Column)
+}
 
 // field is one setting of a struct.
 type field struct {

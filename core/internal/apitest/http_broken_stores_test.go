@@ -26,8 +26,8 @@ const (
 	htPanics
 )
 
-// htCause is what a store says when it fails; nothing of it may reach a client.
-var htCause = errors.New("dial tcp 10.9.8.7:5432: cause-canary password=hunter2")
+// errHTCause is what a store says when it fails; nothing of it may reach a client.
+var errHTCause = errors.New("dial tcp 10.9.8.7:5432: cause-canary password=hunter2")
 
 // htStores breaks each of the server's stores at will; usage and cleanup break what the
 // workers alone ask of tokens and grants.
@@ -57,9 +57,9 @@ type htFault struct{ mode *atomic.Int32 }
 func (f htFault) strike() error {
 	switch htMode(f.mode.Load()) {
 	case htFails:
-		return htCause
+		return errHTCause
 	case htPanics:
-		panic(htCause.Error())
+		panic(errHTCause.Error())
 	}
 	return nil
 }

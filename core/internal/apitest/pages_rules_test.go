@@ -93,7 +93,10 @@ func pgFrame(t *testing.T, lang string, v pgView) {
 	if !regexp.MustCompile(`<a class="aside-link" href="/[^"]*\blang=` + other + `[^"]*" lang="` + other + `"`).MatchString(v.html) {
 		t.Error("no way to the other language")
 	}
-	foot := v.html[strings.Index(v.html, "<footer"):]
+	_, foot, found := strings.Cut(v.html, "<footer")
+	if !found {
+		t.Fatal("no footer")
+	}
 	signedIn := !slices.Contains([]string{"setup", "setup-problems", "setup-code-wrong", "signin", "signin-refused", "signin-limited", "device-entry", "device-entry-invalid", "device-signin", "not-found"}, v.name)
 	if signedIn != strings.Contains(foot, `action="/signout"`) || signedIn != strings.Contains(foot, apitest.OwnerEmail) {
 		t.Errorf("who is signed in:\n%s", foot)

@@ -24,7 +24,6 @@ import (
 // tokens knows one token and counts who asks.
 type tokens struct {
 	live     string
-	kind     token.Kind
 	err      error // instead of an answer
 	resolved int
 	used     []string

@@ -42,7 +42,7 @@ func newRoom(t *testing.T) *room {
 	r := &room{World: storetest.NewWorld(t), t: t}
 	s, err := console.New(console.Deps{
 		Store: storetest.FaultyConsole(r.Console, &r.sessions), Accounts: storetest.FaultyAccounts(r.World.Accounts, &r.accounts),
-		Passwords: account.NewPasswords(8), Recorder: r.World.Recorder, Now: r.Clock.Now, CSRFKey: []byte(strings.Repeat("k", secret.KeySize)), Idle: idle, Max: longest,
+		Passwords: account.NewPasswords(8), Recorder: r.Recorder, Now: r.Clock.Now, CSRFKey: []byte(strings.Repeat("k", secret.KeySize)), Idle: idle, Max: longest,
 	})
 	if err != nil {
 		t.Fatal(err)

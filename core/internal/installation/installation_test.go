@@ -157,7 +157,7 @@ func TestSetupCode(t *testing.T) {
 	t.Run("INV-7 the store holds its digest", func(t *testing.T) {
 		h := ready(t)
 		code, _ := h.NewCode(t.Context())
-		state, err := h.World.Installation.Read(t.Context())
+		state, err := h.Installation.Read(t.Context())
 		if err != nil || state.SetupCodeHash != secret.DigestOf(code.Reveal()) {
 			t.Fatal(err)
 		}

@@ -27,7 +27,7 @@ func TestMint(t *testing.T) {
 		if !strings.HasPrefix(m.Token.Reveal(), "dfoa_") || len(m.Token.Reveal()) != 48 || m.Name != b.ada.Name {
 			t.Fatalf("a token of %d characters for %s", len(m.Token.Reveal()), m.Name)
 		}
-		got, err := b.Service.Store.ByDigest(t.Context(), secret.DigestOf(m.Token.Reveal()))
+		got, err := b.Store.ByDigest(t.Context(), secret.DigestOf(m.Token.Reveal()))
 		if err != nil {
 			t.Fatal(err)
 		}

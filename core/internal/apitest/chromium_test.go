@@ -45,6 +45,9 @@ type chromium struct {
 // left out is a failure.
 func browserPath(t *testing.T) string {
 	t.Helper()
+	if name, _, _ := strings.Cut(t.Name(), "/"); !strings.HasSuffix(name, "InChromium") {
+		t.Fatalf("%s opens a browser: its name must end in InChromium, by which make test runs these apart", name)
+	}
 	if testing.Short() {
 		t.Skip("the browser suite is not part of test-fast")
 	}

@@ -70,7 +70,7 @@ func (s pgShape) show(c *chromium) {
 
 // Every view in every shape. SCREENSHOTS names a directory for the pictures; without
 // it only the shapes are measured.
-func TestGallery(t *testing.T) {
+func TestGalleryInChromium(t *testing.T) {
 	browserPath(t)
 	for _, lang := range pgLanguages {
 		views := pgViews(t, lang.accept)

@@ -90,7 +90,7 @@ const (
 	pgSignOut = `footer form[action="/signout"] button`
 )
 
-func TestAnotherTab(t *testing.T) {
+func TestAnotherTabInChromium(t *testing.T) {
 	browserPath(t)
 	s := apitest.Start(t, unlimited())
 	addAccount(t, s, "bob@example.com")
@@ -139,7 +139,7 @@ func TestAnotherTab(t *testing.T) {
 	})
 }
 
-func TestSignOutEndsTheSessionOnTheServer(t *testing.T) {
+func TestSignOutEndsTheSessionInChromium(t *testing.T) {
 	s := apitest.Start(t)
 	b := s.Browser(t)
 	b.Get("/signin")
@@ -170,7 +170,7 @@ func TestSignOutEndsTheSessionOnTheServer(t *testing.T) {
 	})
 }
 
-func TestEnterAllowsNothing(t *testing.T) {
+func TestEnterAllowsNothingInChromium(t *testing.T) {
 	browserPath(t)
 	s := apitest.Start(t)
 	c := openChromium(t, s, "enter", "en", true)
@@ -201,7 +201,7 @@ func TestEnterAllowsNothing(t *testing.T) {
 	})
 }
 
-func TestTheTimeThatIsLeft(t *testing.T) {
+func TestTheTimeThatIsLeftInChromium(t *testing.T) {
 	browserPath(t)
 	for _, script := range []bool{true, false} {
 		t.Run(fmt.Sprintf("script %v", script), func(t *testing.T) {
@@ -230,7 +230,7 @@ func TestTheTimeThatIsLeft(t *testing.T) {
 	}
 }
 
-func TestWhatABrowserKeepsOfAFlow(t *testing.T) {
+func TestWhatIsKeptOfAFlowInChromium(t *testing.T) {
 	browserPath(t)
 	for _, script := range []bool{true, false} {
 		s := apitest.Start(t)
@@ -364,7 +364,7 @@ func TestEveryFormInChromium(t *testing.T) {
 	}
 }
 
-func TestNobodyFramesAPage(t *testing.T) {
+func TestNobodyFramesAPageInChromium(t *testing.T) {
 	browserPath(t)
 	s := apitest.Start(t)
 	framing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -31,7 +31,7 @@ const (
 
 // Every control of every view by Tab alone, in reading order, with its focus in sight.
 // Focus and order are the same in both languages.
-func TestEveryViewByKeyboard(t *testing.T) {
+func TestEveryViewByKeyboardInChromium(t *testing.T) {
 	browserPath(t)
 	views := pgViews(t, "en")
 	c := openChromium(t, pgGallery(t, views), "keyboard", "en", true)

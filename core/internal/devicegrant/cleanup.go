@@ -9,8 +9,9 @@ import (
 	"github.com/dify-sso/dify-sso/pkg/secret"
 )
 
-// cleanup is a redeemed grant whose deletion failed. Nothing can be redeemed from
-// it again (its fence is in SQL); the retry only tidies up.
+// cleanup is a redeemed grant whose deletion failed. A later claim of it rotates the
+// very row that it minted, and none once that row has ended (the fence is in SQL), so
+// the retry only tidies up.
 type cleanup struct {
 	ref   secret.Digest
 	owner string

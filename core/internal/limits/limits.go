@@ -146,7 +146,10 @@ func Names() []string {
 // and a 503 when the counters of a path that mints cannot be asked. The result is
 // for the RateLimit headers.
 func (t *Table) Take(ctx context.Context, name Name, scope string) (ratelimit.Result, error) {
-	p := t.policies[name]
+	p, ok := t.policies[name]
+	if !ok { // a limit that nobody defined must not read as one that is off
+		return ratelimit.Result{}, fault.ErrInternal.Because(fmt.Errorf("limits: no policy is named %q", name))
+	}
 	if p.Limit == 0 {
 		return ratelimit.Result{Allowed: true}, nil
 	}

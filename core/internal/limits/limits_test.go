@@ -255,6 +255,13 @@ func TestTake(t *testing.T) {
 	})
 }
 
+func TestAnUnknownPolicyIsNoPermit(t *testing.T) {
+	x := newTable(t, nil)
+	if _, err := x.Take(t.Context(), "device.cod.addr", "a"); fault.Of(err).Kind() != fault.Internal {
+		t.Errorf("err = %v", err)
+	}
+}
+
 func TestCountersDown(t *testing.T) {
 	inProcess := []limits.Name{limits.DevicePollAddr, limits.BearerFailedAddr}
 	fallBack := []limits.Name{limits.BearerToken, limits.AccountRead}

@@ -46,6 +46,7 @@ func (tape *htTape) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func TestDeviceFlowOfTheOAuth2Package(t *testing.T) {
+	slow(t)
 	spy := &grantSpy{}
 	s := apitest.Start(t, apitest.Wrap(spy.wrap))
 	b := s.SignedIn(t)

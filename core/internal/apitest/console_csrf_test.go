@@ -157,6 +157,7 @@ func tkRefusesForgery(t *testing.T, s *apitest.Server, w tkWrite) {
 }
 
 func TestCSRFOnEveryConsoleWrite(t *testing.T) {
+	slow(t)
 	s := apitest.Start(t, unlimited())
 	fresh := apitest.Start(t, unlimited(), apitest.Fresh())
 	code, err := fresh.App.Installation.NewCode(t.Context())

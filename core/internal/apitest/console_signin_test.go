@@ -13,6 +13,7 @@ import (
 )
 
 func TestRefusedSignIn(t *testing.T) {
+	slow(t)
 	s := apitest.Start(t, unlimited())
 	for email, statement := range map[string]string{
 		"banned@example.com": `UPDATE accounts SET status = 'banned' WHERE email = $1`, "pending@example.com": `UPDATE accounts SET status = 'pending' WHERE email = $1`,

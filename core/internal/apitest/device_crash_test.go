@@ -136,6 +136,7 @@ func (s *dvServer) fenced(t testing.TB, r dvReply) {
 }
 
 func TestFence(t *testing.T) {
+	slow(t)
 	s := dvStart(t)
 	redeem := func(t *testing.T, c apitest.Codes) (token, id string) {
 		t.Helper()

@@ -55,6 +55,7 @@ func TestDecisionsNeedAConsoleSession(t *testing.T) {
 }
 
 func TestDecisionsComeFromOurOwnPages(t *testing.T) {
+	slow(t)
 	s := dvStart(t)
 	addAccount(t, s.Server, "bob@example.com")
 	second, bob := dvSignIn(t, s.Server, apitest.OwnerEmail), dvSignIn(t, s.Server, "bob@example.com")

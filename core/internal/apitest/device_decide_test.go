@@ -94,6 +94,7 @@ func TestDeviceDecisions(t *testing.T) {
 }
 
 func TestDeviceDecisionsAreLimited(t *testing.T) {
+	slow(t)
 	t.Run("DF-35 ten codes an hour for each account", func(t *testing.T) {
 		s := apitest.Start(t)
 		addAccount(t, s, "bob@example.com")

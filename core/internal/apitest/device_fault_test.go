@@ -39,6 +39,7 @@ func down() error { return errDown }
 
 // Each step of a redemption fails once, at a first login and at one that rotates.
 func TestRedemptionWithAStoreThatFails(t *testing.T) {
+	slow(t)
 	s := dvStart(t)
 	steps := s.redeemSteps(t)
 	for i, step := range steps {

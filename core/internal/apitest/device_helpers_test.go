@@ -19,6 +19,14 @@ import (
 	"github.com/dify-sso/dify-sso/pkg/secret"
 )
 
+// slow keeps a test that takes seconds out of test-fast.
+func slow(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("takes seconds: make test runs it")
+	}
+}
+
 // unlimited turns every limit off but those named with a value of their own.
 func unlimited(but ...string) apitest.Option {
 	list := make([]string, 0, len(limits.Names()))

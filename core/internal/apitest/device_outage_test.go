@@ -117,6 +117,7 @@ func TestShortLivedStoreIsFull(t *testing.T) {
 
 // Only the table of events fails.
 func TestAuditCannotBeWritten(t *testing.T) {
+	slow(t)
 	s := dvStart(t)
 	a := s.Poll(t, s.approved(t, "kept"))
 	token, id := a.Text(t, "token"), a.Text(t, "token_id")

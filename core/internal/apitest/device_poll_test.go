@@ -223,6 +223,7 @@ func TestPollLimitOfAnAddress(t *testing.T) {
 }
 
 func TestTokenAnswer(t *testing.T) {
+	slow(t)
 	s := apitest.Start(t, unlimited(), apitest.Set("TRUSTED_PROXIES", "127.0.0.1/32"))
 	b := s.SignedIn(t)
 

@@ -224,6 +224,7 @@ func dvRow(t testing.TB, s *apitest.Server, label string) (live int, id, digest 
 
 // The embedded grants die with their process: the client then reads expired_token.
 func TestKilledWhileRedeeming(t *testing.T) {
+	slow(t)
 	steps := dvStart(t).redeemSteps(t)
 	dir := dvDirectory(t)
 	var owner dvPerson
@@ -284,6 +285,7 @@ func TestKilledWhileRedeeming(t *testing.T) {
 }
 
 func TestTerminatedInMidRequest(t *testing.T) {
+	slow(t)
 	dir := dvDirectory(t)
 	var owner dvPerson
 	minted := func(s *apitest.Server, label string) int {

@@ -15,6 +15,7 @@ import (
 
 // Between the approval and the poll the person loses the right.
 func TestAnApprovalThatHoldsNoMore(t *testing.T) {
+	slow(t)
 	s := dvStart(t)
 	status := func(to string) func(t *testing.T, bob dvPerson, id string) {
 		return func(t *testing.T, _ dvPerson, id string) {
@@ -138,6 +139,7 @@ func (w *dvWorkspaces) archive(t *testing.T, id string) {
 }
 
 func TestDefaultWorkspaceOfALogin(t *testing.T) {
+	slow(t)
 	for _, tc := range []struct {
 		name   string
 		change func(t *testing.T, w *dvWorkspaces)

@@ -39,6 +39,7 @@ func (k *htKeeper) Take(ctx context.Context, p ratelimit.Policy, scope string, n
 // Three requests of equal length follow one another on one connection, so that each
 // overwrites the bytes of the one before.
 func TestStoredStringsAreCopies(t *testing.T) {
+	slow(t)
 	spy, keeper := &grantSpy{}, &htKeeper{}
 	s := apitest.Start(t, apitest.Set("TRUSTED_PROXIES", "127.0.0.1/32"), apitest.Set("OPENAPI_KNOWN_CLIENT_IDS", "difyctl,client-AAAA,client-BBBB,client-CCCC"),
 		apitest.Wrap(func(st *app.Stores) { spy.wrap(st); keeper.Store, st.Counters = st.Counters, keeper }))

@@ -119,6 +119,7 @@ var htMostNeed = map[string]int{
 }
 
 func TestEveryRouteWhenAStoreFails(t *testing.T) {
+	slow(t)
 	stores := htNewStores()
 	s := apitest.Start(t, apitest.Wrap(stores.wrap), htRaised)
 	h := htNewSender(t, s)
@@ -137,6 +138,7 @@ func TestEveryRouteWhenAStoreFails(t *testing.T) {
 }
 
 func TestEveryRouteWhenAStorePanics(t *testing.T) {
+	slow(t)
 	stores := htNewStores()
 	s := apitest.Start(t, apitest.Wrap(stores.wrap), htRaised)
 	h := htNewSender(t, s)
@@ -171,6 +173,7 @@ func htRaised(s *apitest.Server) {
 }
 
 func TestWorkersOutliveAPanic(t *testing.T) {
+	slow(t)
 	stores := htNewStores()
 	s := apitest.Start(t, unlimited(), apitest.Wrap(stores.wrap))
 	b := s.SignedIn(t)

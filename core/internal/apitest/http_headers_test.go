@@ -114,6 +114,7 @@ func TestHeadersOfFailures(t *testing.T) {
 }
 
 func TestAddressesComeFromConfiguration(t *testing.T) {
+	slow(t)
 	s := apitest.Start(t, unlimited())
 	spoofed := []string{"Host: evil.example", "X-Forwarded-Host: evil.example", "X-Forwarded-Proto: gopher", "X-Forwarded-For: 203.0.113.9", "X-Forwarded-Port: 1",
 		"X-Original-URL: /admin", "X-Rewrite-URL: /admin", "Forwarded: for=203.0.113.9;host=evil.example;proto=gopher", "X-Real-IP: 203.0.113.9",

@@ -26,6 +26,7 @@ func htLines(t testing.TB, s *apitest.Server) (lines []map[string]any) {
 }
 
 func TestLinesOfTheLog(t *testing.T) {
+	slow(t)
 	s := apitest.Start(t, unlimited(), apitest.Set("TRUSTED_PROXIES", "127.0.0.1/32"))
 	b := s.SignedIn(t)
 	t.Run("LOG-02 nothing that a request brings begins a line or breaks one", func(t *testing.T) {
@@ -77,6 +78,7 @@ func TestLinesOfTheLog(t *testing.T) {
 }
 
 func TestRefusalsAreOnRecord(t *testing.T) {
+	slow(t)
 	s := apitest.Start(t, unlimited("device.lookup.addr=1/1h"))
 	b := s.SignedIn(t)
 	live, id := s.SignInDevice(t, b, "box")

@@ -174,6 +174,7 @@ func (h *htSender) send(t testing.TB, as htCaller, method, pattern string, r htR
 }
 
 func TestEveryRouteForEveryCaller(t *testing.T) {
+	slow(t)
 	sender := htNewSender(t, apitest.Start(t, unlimited()))
 	known := map[string]bool{}
 	for _, route := range httpapi.Routes() {

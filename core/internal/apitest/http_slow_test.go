@@ -20,6 +20,7 @@ func htDrip(c *htConn, pause time.Duration) {
 
 // Each of these would hold its connection for as long as the client likes.
 func TestSlowClients(t *testing.T) {
+	slow(t)
 	s := apitest.Start(t, unlimited(), apitest.Set("READ_TIMEOUT", "1s"), apitest.Set("IDLE_TIMEOUT", "1s"))
 	t.Run("HTTP-07 a header that drips in", func(t *testing.T) {
 		c := htDial(t, s.URL)

@@ -95,6 +95,7 @@ func TestWrongCodesOfStrangers(t *testing.T) {
 }
 
 func TestWrongCodesOfAnAccount(t *testing.T) {
+	slow(t)
 	t.Run("LIM-11 five over two sessions and a new sign-in lock the account for a quarter of an hour", func(t *testing.T) {
 		frozen := &tkFrozen{}
 		s := apitest.Start(t, unlimited("device.wrong.account=5/15m"), apitest.Wrap(frozen.wrap))
@@ -172,6 +173,7 @@ func TestWrongCodesOfAnAccount(t *testing.T) {
 }
 
 func TestBadBearers(t *testing.T) {
+	slow(t)
 	t.Run("LIM-12 RL-06 the 301st of an address, another address is free", func(t *testing.T) {
 		spy := &tkStore{}
 		s := apitest.Start(t, tkProxied, unlimited("bearer.failed.addr=300/24h"), apitest.Wrap(spy.wrap)) // the window alone is longer: the test takes a while

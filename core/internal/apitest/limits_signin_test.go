@@ -41,6 +41,7 @@ func (a *tkAccounts) ByEmail(ctx context.Context, email string) (account.Account
 }
 
 func TestAFloodOfFailuresOnOneEmail(t *testing.T) {
+	slow(t)
 	frozen, accounts := &tkFrozen{}, &tkAccounts{}
 	s := apitest.Start(t, tkProxied, apitest.Wrap(func(st *app.Stores) {
 		frozen.wrap(st)
@@ -100,6 +101,7 @@ func TestAFloodOfFailuresOnOneEmail(t *testing.T) {
 }
 
 func TestPasswordsAtOnce(t *testing.T) {
+	slow(t)
 	t.Run("LIM-15 a hundred wrong passwords at once against a budget of five", func(t *testing.T) {
 		s := apitest.Start(t, unlimited("console.login.pair=5/15m"), apitest.Wrap((&tkFrozen{}).wrap))
 		var statuses []int

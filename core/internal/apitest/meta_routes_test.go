@@ -25,6 +25,7 @@ func htInner(t testing.TB, s *apitest.Server, path string) apitest.Answer {
 }
 
 func TestMetaRoutes(t *testing.T) {
+	slow(t)
 	s := apitest.Start(t, unlimited())
 	for _, header := range []string{"", "Bearer garbage", "Basic eDp5", "Bearer dfoa_" + strings.Repeat("A", 43)} {
 		t.Run("M-1 with the Authorization "+header, func(t *testing.T) {
@@ -135,6 +136,7 @@ func TestReadiness(t *testing.T) {
 }
 
 func TestReadinessDuringAShutdown(t *testing.T) {
+	slow(t)
 	settings, err := app.Load(app.Sources{Flags: map[string]string{"DATA_DIR": t.TempDir(), "SHUTDOWN_DELAY": "3s"}})
 	if err != nil {
 		t.Fatal(err)

@@ -32,6 +32,7 @@ func pgFind(t *testing.T, views []pgView, name string) pgView {
 // Every view in both languages, as it was looked at. UPDATE=1 writes what is there
 // now: look at the difference before it is committed.
 func TestEveryViewIsTheOneThatWasLookedAt(t *testing.T) {
+	slow(t)
 	for _, lang := range pgLanguages {
 		dir := filepath.Join("testdata", "pages", lang.html)
 		views := pgViews(t, lang.accept)

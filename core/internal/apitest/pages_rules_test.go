@@ -23,6 +23,7 @@ var (
 
 // What holds for every view.
 func TestRulesOfEveryPage(t *testing.T) {
+	slow(t)
 	headers := map[string]string{
 		"Content-Type":               "text/html; charset=utf-8",
 		"Content-Security-Policy":    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",

@@ -163,6 +163,7 @@ func TestBearersThatAreNone(t *testing.T) {
 }
 
 func TestManyIdentitiesAtOnce(t *testing.T) {
+	slow(t)
 	s := apitest.Start(t, unlimited())
 	type person struct{ id, email, token, session, profile string }
 	people := make([]person, 6)

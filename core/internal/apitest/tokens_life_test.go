@@ -20,6 +20,7 @@ import (
 )
 
 func TestTokenExpiry(t *testing.T) {
+	slow(t)
 	s := apitest.Start(t, unlimited())
 	b := s.SignedIn(t)
 	expires := func(id string) time.Time {
@@ -74,6 +75,7 @@ func TestTokenExpiry(t *testing.T) {
 }
 
 func TestAnAccountThatIsNotActive(t *testing.T) {
+	slow(t)
 	for _, tc := range []struct{ name, statement string }{
 		{name: "TK-15 banned", statement: `UPDATE accounts SET status = 'banned' WHERE email = 'bob@example.com'`},
 		{name: "TK-15 closed", statement: `UPDATE accounts SET status = 'closed' WHERE email = 'bob@example.com'`},
@@ -102,6 +104,7 @@ func TestAnAccountThatIsNotActive(t *testing.T) {
 }
 
 func TestARowThatContradictsItself(t *testing.T) {
+	slow(t)
 	t.Run("TK-17 another prefix than the token's is refused and told", func(t *testing.T) {
 		s := apitest.Start(t, unlimited())
 		bearer, id := tkLogin(t, s, s.SignedIn(t), "laptop")
@@ -127,6 +130,7 @@ func TestARowThatContradictsItself(t *testing.T) {
 }
 
 func TestLastUse(t *testing.T) {
+	slow(t)
 	spy := &tkStore{}
 	s := apitest.Start(t, unlimited(), apitest.Wrap(spy.wrap), apitest.Set("TRUSTED_PROXIES", "127.0.0.1/32"))
 	bearer, id := tkLogin(t, s, s.SignedIn(t), "laptop")

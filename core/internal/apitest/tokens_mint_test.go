@@ -13,6 +13,7 @@ import (
 )
 
 func TestMinting(t *testing.T) {
+	slow(t)
 	s := apitest.Start(t, unlimited())
 	b := s.SignedIn(t)
 
@@ -142,6 +143,7 @@ func TestManyLoginsAtOnce(t *testing.T) {
 // An approval that was given and not redeemed dies with the session it may have been
 // stolen from.
 func TestAnApprovalDiesWithWhatGaveIt(t *testing.T) {
+	slow(t)
 	s := apitest.Start(t, unlimited())
 	b := s.SignedIn(t)
 	bearer, _ := tkLogin(t, s, b, "standing")

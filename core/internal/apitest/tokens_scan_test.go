@@ -20,6 +20,7 @@ import (
 )
 
 func TestNoSecretIsLeftBehind(t *testing.T) {
+	slow(t)
 	r := &tkRun{t: t, secrets: &apitest.Scanner{}, grants: &tkGrants{}, counted: &tkFrozen{}}
 	r.s = apitest.Start(t, apitest.Fresh(), apitest.Set("LOG_LEVEL", "debug"), apitest.Wrap(func(st *app.Stores) { r.grants.wrap(st); r.counted.wrap(st) }))
 	keys := r.keys()

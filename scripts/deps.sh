@@ -22,8 +22,10 @@ if [ -n "$packages" ]; then
 	$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages >/dev/null
 fi
 
-# A server that was installed here answers nobody by TCP without a password yet.
-if [ -z "$(find_psql)" ] && [ "$(id -u)" = 0 ] && command -v pg_lsclusters >/dev/null 2>&1; then
+# A server that was installed just now answers nobody by TCP without a password. One
+# that was here before is somebody's, and its rules are left alone.
+case "$packages" in *postgresql*) fresh=yes ;; *) fresh= ;; esac
+if [ -n "$fresh" ] && [ -z "$(find_psql)" ] && [ "$(id -u)" = 0 ]; then
 	cluster=$(pg_lsclusters -h | head -n 1)
 	version=$(echo "$cluster" | awk '{print $1}') name=$(echo "$cluster" | awk '{print $2}')
 	if [ -n "$version" ]; then
@@ -37,3 +39,6 @@ fi
 echo "C compiler: $(command -v "${CC:-cc}" || echo none)"
 echo "Chromium:   $(find_chromium)"
 echo "Postgres:   $(find_psql)"
+if [ -z "$(find_psql)" ]; then
+	echo "deps: no Postgres answers user postgres on 127.0.0.1:5432; start one, and set PGPASSWORD if it asks for a password" >&2
+fi

@@ -60,7 +60,7 @@ func (a *api) setup(c *fiber.Ctx) error {
 	}
 	_, err := a.Installation.SetUp(c.UserContext(), secret.New(code), owner)
 	if _, refused := passwordProblem(err, 0); refused {
-		problems.Add("value_error", "must have "+strconv.Itoa(a.Console.Passwords.MinLength())+" to "+strconv.Itoa(account.MaxPassword)+" characters"+" and not be the e-mail address", "password")
+		problems.Add("value_error", "must have "+strconv.Itoa(a.Console.Passwords.MinLength())+" to "+strconv.Itoa(account.MaxPassword)+" characters and not be the e-mail address", "password")
 		return problems.Fault(server.ErrBadRequest)
 	}
 	if err != nil {

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds one static binary and shows how far it is: build.sh PACKAGE OUTPUT VERSION
-# The first build compiles the embedded database too and takes about a minute.
+# The first build compiles the embedded database too and takes a minute or two.
 set -eu
 package=$1 output=$2 version=$3
 log=$(mktemp)

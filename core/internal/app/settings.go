@@ -75,6 +75,7 @@ func Load(s Sources) (*Settings, error) {
 		}
 		problems = found
 	}
+	judgeUnbuilt(s.Environ, &problems)
 	out := judge(cfg, &problems)
 	if err := problems.Err(); err != nil {
 		return nil, err

@@ -53,6 +53,25 @@ func TestSettings(t *testing.T) {
 			}
 		})
 	}
+	t.Run("M-18 a setting that this version would ignore is refused, its value not repeated", func(t *testing.T) {
+		_, err := app.Load(app.Sources{Environ: []string{
+			"DATABASE_URL=postgres://u:canary@db/x", "OPENAPI_ENABLED=false", "ENTERPRISE_ENABLED=true", "ENABLE_OAUTH_BEARER=true", "REDIS_URL=", "HOME=/x",
+		}})
+		if got := keysOf(t, err); !slices.Equal(got, []string{"DATABASE_URL", "ENTERPRISE_ENABLED", "OPENAPI_ENABLED"}) {
+			t.Fatalf("refused %v", got)
+		}
+		if strings.Contains(err.Error(), "canary") {
+			t.Error(err)
+		}
+	})
+	t.Run("a setting of the specification is either built or refused", func(t *testing.T) {
+		defaults := app.Defaults()
+		for _, f := range config.Fields(&defaults) {
+			if _, err := app.Load(app.Sources{Environ: []string{f.Key + "=" + f.Value}}); err != nil && strings.Contains(err.Error(), "not supported") {
+				t.Errorf("%s is built and refused", f.Key)
+			}
+		}
+	})
 	t.Run("TK-6 the life of a token is brought into its bounds with a warning", func(t *testing.T) {
 		for given, want := range map[string]int{"0": 1, "1": 1, "14": 14, "365": 365, "366": 365} {
 			s, err := app.Load(app.Sources{Flags: map[string]string{"OAUTH_TTL_DAYS": given}})

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package app
+
+import (
+	"strings"
+
+	"github.com/dify-sso/dify-sso/pkg/config"
+)
+
+// unbuilt are settings of the specification that this version does not have, each
+// with the value that changes nothing. Another value in the environment refuses the
+// start: whoever sets DATABASE_URL must not find everything in a file one day, and
+// whoever switches the API off must not find it on. A key leaves this list when its
+// feature is built.
+var unbuilt = map[string]string{
+	"DATABASE_URL": "", "MIGRATE_DATABASE_URL": "", "REDIS_URL": "", "REDIS_MODE": "",
+	"TLS_CERT_FILE": "", "TLS_KEY_FILE": "", "SECRET_KEY_PREVIOUS_FILE": "",
+	"OPENAPI_ENABLED": "true", "ENABLE_OAUTH_BEARER": "true", "OPENAPI_CORS_ALLOW_ORIGINS": "",
+	"DEVICE_VERIFICATION_URI_COMPLETE_ENABLED": "false",
+	"FORWARD_AUTH_KEY":                         "", "FORWARD_AUTH_KEY_FILE": "", "OPERATOR_API_KEY": "", "OPERATOR_API_KEY_FILE": "", "INTROSPECTION_CLIENTS": "",
+	"ENTERPRISE_ENABLED": "false", "SSO_BRIDGE_URL": "", "KEYSET_FILE": "",
+}
+
+// judgeUnbuilt refuses settings that would be ignored. The values, which may be
+// secrets, are not repeated.
+func judgeUnbuilt(environ []string, problems *config.Problems) {
+	for _, entry := range environ {
+		key, value, _ := strings.Cut(entry, "=")
+		harmless, known := unbuilt[key]
+		if known && value != "" && !strings.EqualFold(value, harmless) {
+			problems.Add(key, "is not supported by this version; unset it (docs/config.md lists what is)")
+		}
+	}
+}

@@ -73,8 +73,11 @@ func (a *App) Serve(ctx context.Context, l *Listeners) error {
 		workers <- nil // it has ended
 	}
 	a.draining.Store(true)
+	// One grace for both; readiness and metrics outlive the requests they tell of.
+	grace, end := context.WithTimeout(context.Background(), a.Settings.ShutdownGrace+time.Millisecond)
+	defer end()
 	for _, app := range []*fiber.App{a.public, a.inner} {
-		if err := app.ShutdownWithTimeout(a.Settings.ShutdownGrace + time.Millisecond); err != nil && failure == nil && !errors.Is(err, context.DeadlineExceeded) {
+		if err := app.ShutdownWithContext(grace); err != nil && failure == nil && !errors.Is(err, context.DeadlineExceeded) {
 			failure = err
 		}
 	}

@@ -93,6 +93,23 @@ func (m *Memory) Settle(ctx context.Context, p Policy, scope string, failed bool
 	return r, nil
 }
 
+// Peek describes a scope without counting: Allowed says whether a Take would pass now.
+func (m *Memory) Peek(p Policy, scope string, now time.Time) Result {
+	if p.Limit <= 0 {
+		return Result{Allowed: true}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	at := now.UnixMicro()
+	c := m.find(p, scope, at)
+	if c == nil {
+		return Result{Allowed: true, Limit: p.Limit, Remaining: p.Limit}
+	}
+	r := c.result(p, at)
+	r.Allowed = r.RetryAfter == 0
+	return r
+}
+
 // find gives a counter that matters still, or nil.
 func (m *Memory) find(p Policy, scope string, at int64) *counter {
 	c, ok := m.keys[key{p.Name, scope}]

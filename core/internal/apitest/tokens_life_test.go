@@ -184,7 +184,7 @@ func tkService(t *testing.T, s *apitest.Server, store token.Store, now func() ti
 	if err != nil {
 		t.Fatal(err)
 	}
-	service, err := token.New(token.Deps{Store: store, Kinds: kinds, Recorder: recorder, Now: now, TTL: time.Hour})
+	service, err := token.New(token.Deps{Store: store, Cache: s.App.Stores.Bearers, Kinds: kinds, Recorder: recorder, Now: now, TTL: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}

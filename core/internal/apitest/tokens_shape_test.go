@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/dify-sso/dify-sso/core/internal/apitest"
+	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/pkg/secret"
 )
 
@@ -109,6 +110,7 @@ func TestTokenShape(t *testing.T) {
 	})
 	t.Run("TOK-03 the store compares hashes on an index", func(t *testing.T) {
 		spy.set(func(s *tkStore) { s.asked = nil })
+		s.Clock.Advance(token.LiveFor)
 		tkAsk(t, s, bearer, http.StatusOK, "")
 		spy.set(func(s *tkStore) {
 			if len(s.asked) != 1 || s.asked[0] != secret.DigestOf(bearer) {

@@ -115,7 +115,7 @@ func (a *App) build(ctx context.Context, k *keys) error {
 	if err != nil {
 		return err
 	}
-	a.tokens, err = token.New(token.Deps{Store: st.Tokens, Kinds: kinds, Recorder: recorder, Now: now, TTL: days(s.OAuthTTLDays)})
+	a.tokens, err = token.New(token.Deps{Store: st.Tokens, Cache: st.Bearers, Kinds: kinds, Recorder: recorder, Now: now, TTL: days(s.OAuthTTLDays)})
 	if err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ func (a *App) build(ctx context.Context, k *keys) error {
 	if err != nil {
 		return err
 	}
-	bearer, err := authz.New(authz.Deps{Kinds: kinds, Tokens: a.tokens, Limits: a.limits, Recorder: recorder, Now: now})
+	bearer, err := authz.New(authz.Deps{Kinds: kinds, Tokens: a.tokens, Gate: st.Gate, Limits: a.limits, Recorder: recorder, Now: now})
 	if err != nil {
 		return err
 	}

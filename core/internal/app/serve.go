@@ -56,6 +56,7 @@ func (a *App) Serve(ctx context.Context, l *Listeners) error {
 		workers <- lifecycle.Run(background,
 			a.surviving("audit", a.recorder.Run),
 			a.surviving("token usage", a.tokens.RunUsage),
+			a.surviving("tombstones", a.tokens.RunBurials),
 			a.surviving("grant clean-up", a.devices.RunCleanup),
 			a.surviving("sweep", jobs.Sweep(a.opts.Now, a.sweep)),
 		)
@@ -103,7 +104,8 @@ func (a *App) drain() {
 // sweep frees what is over. Stores that a test has put in the place of ours sweep
 // for themselves.
 func (a *App) sweep(now time.Time) {
-	a.Stores.grants.Sweep(now)
-	a.Stores.counters.Sweep(now)
+	if a.Stores.sweep != nil {
+		a.Stores.sweep(now)
+	}
 	a.limits.Sweep(now)
 }

@@ -6,8 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/dify-sso/dify-sso/core/internal/account"
+	"github.com/dify-sso/dify-sso/core/internal/authz"
 	"github.com/dify-sso/dify-sso/core/internal/console"
 	"github.com/dify-sso/dify-sso/core/internal/datadir"
 	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
@@ -31,14 +33,19 @@ type Stores struct {
 	Installation installation.Store
 	Audit        audit.Sink
 	Grants       devicegrant.Store
+	Bearers      token.Cache
+	Gate         authz.Gate
 	Counters     ratelimit.Store
 
-	grants   *memstore.Grants
-	counters *ratelimit.Memory
+	// sweep frees what is over; nil where the store does that by itself.
+	sweep func(now time.Time)
 }
 
 // maxCounters bounds the rate-limit counters in process, about 150 bytes each.
 const maxCounters = 200_000
+
+// maxBearers bounds the tokens remembered in process, about 400 bytes each.
+const maxBearers = 50_000
 
 // OpenDatabase opens the database of the settings without looking at its schema. The
 // keys are made first: a database never exists without them.
@@ -63,11 +70,12 @@ func openStores(ctx context.Context, s *Settings) (*Stores, error) {
 	if err := migrate(ctx, db); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	grants, counters := memstore.NewGrants(s.DeviceMaxGrants), ratelimit.NewMemory(maxCounters)
+	grants, bearers, counters := memstore.NewGrants(s.DeviceMaxGrants), memstore.NewBearers(maxBearers), ratelimit.NewMemory(maxCounters)
 	return &Stores{
 		DB: db, Accounts: sqlstore.Accounts{DB: db}, Workspaces: sqlstore.Workspaces{DB: db}, Tokens: sqlstore.Tokens{DB: db},
 		Console: sqlstore.Console{DB: db}, Installation: sqlstore.Installation{DB: db}, Audit: sqlstore.Audit{DB: db},
-		Grants: grants, Counters: counters, grants: grants, counters: counters,
+		Grants: grants, Bearers: bearers, Gate: memstore.Gate{Counters: counters, Bearers: bearers}, Counters: counters,
+		sweep: func(now time.Time) { grants.Sweep(now); counters.Sweep(now) },
 	}, nil
 }
 

@@ -57,8 +57,8 @@ var (
 
 // Tokens resolves and marks tokens; package token's Service is one.
 type Tokens interface {
-	// Resolve is documented at token.Service.
-	Resolve(ctx context.Context, kind token.Kind, digest secret.Digest) (token.Identity, error)
+	// ResolveKnown is documented at token.Service.
+	ResolveKnown(ctx context.Context, kind token.Kind, d secret.Digest, known token.Remembered, cached bool) (token.Identity, error)
 	// Used is documented at token.Service.
 	Used(id, ip string)
 }
@@ -67,6 +67,7 @@ type Tokens interface {
 type Deps struct {
 	Kinds    *token.KindRegistry
 	Tokens   Tokens
+	Gate     Gate
 	Limits   *limits.Table
 	Recorder *audit.Recorder
 	Now      func() time.Time
@@ -82,8 +83,8 @@ type BearerAuthenticator struct {
 
 // New checks the dependencies.
 func New(d Deps) (*BearerAuthenticator, error) {
-	if d.Kinds == nil || d.Tokens == nil || d.Limits == nil || d.Recorder == nil || d.Now == nil {
-		return nil, errors.New("authz: kinds, tokens, limits, recorder and clock are required")
+	if d.Kinds == nil || d.Tokens == nil || d.Gate == nil || d.Limits == nil || d.Recorder == nil || d.Now == nil {
+		return nil, errors.New("authz: kinds, tokens, gate, limits, recorder and clock are required")
 	}
 	return &BearerAuthenticator{Deps: d, rejected: newRejections()}, nil
 }
@@ -100,13 +101,7 @@ func (b *BearerAuthenticator) Authenticate(ctx context.Context, rule Rule, p Pre
 	if err != nil {
 		return b.refuse(ctx, p, err, token.CauseMalformed)
 	}
-	var c Caller
-	result, err := b.Limits.Take(ctx, limits.BearerToken, digest.Hex())
-	c.add(result)
-	if err != nil {
-		return c, err
-	}
-	c.Identity, err = b.Tokens.Resolve(ctx, kind, digest)
+	c, err := b.resolve(ctx, p, kind, digest)
 	if errors.Is(err, token.ErrInvalid) {
 		cause, _ := errors.AsType[token.Cause](err)
 		return b.refuse(ctx, p, err, cause)
@@ -121,14 +116,39 @@ func (b *BearerAuthenticator) Authenticate(ctx context.Context, rule Rule, p Pre
 		return c, ErrInsufficientScope
 	}
 	if rule.Extra != "" {
-		result, err := b.Limits.Take(ctx, rule.Extra, c.Session.Subject.Key())
+		result, err := b.Limits.Take(ctx, rule.Extra, c.Subject.Key())
 		c.add(result)
 		if err != nil {
 			return c, err
 		}
 	}
-	b.Tokens.Used(c.Session.ID, p.IP)
+	b.Tokens.Used(c.SessionID, p.IP)
 	return c, nil
+}
+
+// resolve takes the token's permit and finds whom it stands for. With a cached answer
+// that is one trip to the short-lived store and none to SQL.
+func (b *BearerAuthenticator) resolve(ctx context.Context, p Presented, kind token.Kind, digest secret.Digest) (Caller, error) {
+	var c Caller
+	policy, err := b.Limits.Policy(limits.BearerToken)
+	if err != nil {
+		return c, err
+	}
+	result, known, down := b.Gate.Enter(ctx, policy, digest, b.Now())
+	result, err = b.Limits.Judge(ctx, limits.BearerToken, digest.Hex(), result, down)
+	c.add(result)
+	if err != nil {
+		return c, err
+	}
+	if down != nil || known.Finding == token.Missing {
+		// SQL would be asked: not for an address that only brings bad tokens.
+		if result, err := b.Limits.Spent(limits.BearerFailedAddr, p.Address); err != nil {
+			c.add(result)
+			return c, err
+		}
+	}
+	c.Identity, err = b.Tokens.ResolveKnown(ctx, kind, digest, known, down == nil)
+	return c, err
 }
 
 func (c *Caller) add(r ratelimit.Result) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/dify-sso/dify-sso/core/internal/authz"
 	"github.com/dify-sso/dify-sso/core/internal/limits"
+	"github.com/dify-sso/dify-sso/core/internal/memstore"
 	"github.com/dify-sso/dify-sso/core/internal/storetest"
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/pkg/fault"
@@ -29,7 +30,7 @@ type tokens struct {
 	used     []string
 }
 
-func (s *tokens) Resolve(_ context.Context, kind token.Kind, digest secret.Digest) (token.Identity, error) {
+func (s *tokens) ResolveKnown(_ context.Context, kind token.Kind, digest secret.Digest, known token.Remembered, cached bool) (token.Identity, error) {
 	s.resolved++
 	if s.err != nil {
 		return token.Identity{}, s.err
@@ -37,7 +38,7 @@ func (s *tokens) Resolve(_ context.Context, kind token.Kind, digest secret.Diges
 	if digest != secret.DigestOf(s.live) {
 		return token.Identity{}, token.ErrInvalid.Because(token.CauseUnknown)
 	}
-	return token.Identity{Session: token.Session{ID: "session", Subject: token.AccountSubject("ada", "")}, Kind: kind, AccountName: "Ada"}, nil
+	return token.Identity{Context: token.Context{SessionID: "session", Subject: token.AccountSubject("ada", ""), AccountName: "Ada"}, Kind: kind}, nil
 }
 
 func (s *tokens) Used(id, ip string) { s.used = append(s.used, id+" "+ip) }
@@ -58,6 +59,7 @@ type gate struct {
 	*storetest.World
 	t      *testing.T
 	tokens *tokens
+	faults storetest.Faults
 }
 
 func newGate(t *testing.T, overrides map[limits.Name]limits.Override) *gate {
@@ -67,11 +69,12 @@ func newGate(t *testing.T, overrides map[limits.Name]limits.Override) *gate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	table, err := limits.New(limits.Deps{Store: ratelimit.NewMemory(1000), Recorder: g.Recorder, Now: g.Clock.Now, Overrides: overrides})
+	counters := ratelimit.NewMemory(1000)
+	table, err := limits.New(limits.Deps{Store: counters, Recorder: g.Recorder, Now: g.Clock.Now, Overrides: overrides})
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.BearerAuthenticator, err = authz.New(authz.Deps{Kinds: kinds, Tokens: g.tokens, Limits: table, Recorder: g.Recorder, Now: g.Clock.Now})
+	g.BearerAuthenticator, err = authz.New(authz.Deps{Kinds: kinds, Tokens: g.tokens, Gate: storetest.FaultyGate(memstore.Gate{Counters: counters, Bearers: g.Bearers}, &g.faults), Limits: table, Recorder: g.Recorder, Now: g.Clock.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,8 +120,8 @@ func TestTheHeader(t *testing.T) {
 			if !errors.Is(err, tc.want) {
 				t.Fatalf("%v, want %v", err, tc.want)
 			}
-			if (err == nil) != (c.Session.ID == "session") || (err == nil) != (len(g.tokens.used) == 1) {
-				t.Fatalf("caller %q, used %v", c.Session.ID, g.tokens.used)
+			if (err == nil) != (c.SessionID == "session") || (err == nil) != (len(g.tokens.used) == 1) {
+				t.Fatalf("caller %q, used %v", c.SessionID, g.tokens.used)
 			}
 			if tc.want == authz.ErrUnauthorized || tc.want == authz.ErrAmbiguous { //nolint:errorlint // the table's own values
 				if g.tokens.resolved > 0 || len(g.Recorded(t, "oauth.bearer_rejected")) > 0 {
@@ -253,8 +256,15 @@ func TestBadBearers(t *testing.T) {
 		if !errors.Is(err, limits.ErrTooMany) || len(c.Limits) != 1 {
 			t.Fatalf("%+v, %v", c.Limits, err)
 		}
+		if _, err := g.ask(rule, "Bearer "+good); !errors.Is(err, limits.ErrTooMany) || g.tokens.resolved != 0 {
+			t.Fatalf("a bearer that SQL would be asked for: %v", err)
+		}
+		who := token.Context{SessionID: "session", ExpiresAt: g.Clock.Now().Add(time.Hour)}
+		if err := g.Bearers.Remember(t.Context(), secret.DigestOf(good), who, g.Clock.Now(), token.LiveFor); err != nil {
+			t.Fatal(err)
+		}
 		if _, err := g.ask(rule, "Bearer "+good); err != nil {
-			t.Fatalf("a good bearer of that address: %v", err)
+			t.Fatalf("a good bearer of that address, remembered: %v", err)
 		}
 		other := presented("Bearer bad")
 		other.Address = "192.0.2.2"
@@ -336,7 +346,7 @@ func FuzzBearer(f *testing.F) {
 		if fake.resolved > 0 && !shaped {
 			t.Fatalf("%q was looked up", header)
 		}
-		if served := err == nil; served != (fake.resolved == 1 && bearer == good) || served != (c.Session.ID != "") {
+		if served := err == nil; served != (fake.resolved == 1 && bearer == good) || served != (c.SessionID != "") {
 			t.Fatalf("%q: served %t", header, served)
 		}
 	})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/dify-sso/dify-sso/core/internal/authz"
 	"github.com/dify-sso/dify-sso/core/internal/limits"
+	"github.com/dify-sso/dify-sso/core/internal/memstore"
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/pkg/audit"
 	"github.com/dify-sso/dify-sso/pkg/ratelimit"
@@ -26,11 +27,12 @@ func fuzzGate(t *testing.T, kinds *token.KindRegistry, tokens *tokens) *authz.Be
 	if err != nil {
 		t.Fatal(err)
 	}
-	table, err := limits.New(limits.Deps{Store: ratelimit.NewMemory(10), Recorder: recorder, Now: time.Now})
+	counters := ratelimit.NewMemory(10)
+	table, err := limits.New(limits.Deps{Store: counters, Recorder: recorder, Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := authz.New(authz.Deps{Kinds: kinds, Tokens: tokens, Limits: table, Recorder: recorder, Now: time.Now})
+	b, err := authz.New(authz.Deps{Kinds: kinds, Tokens: tokens, Gate: memstore.Gate{Counters: counters, Bearers: memstore.NewBearers(10)}, Limits: table, Recorder: recorder, Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,7 +44,7 @@ func newFlow(t *testing.T) *flow {
 		t.Fatal(err)
 	}
 	f.mint, err = token.New(token.Deps{
-		Store: storetest.FaultyTokens(f.Tokens, &f.tokens), Kinds: kinds, Recorder: f.Recorder, Now: f.Clock.Now, TTL: 14 * 24 * time.Hour,
+		Store: storetest.FaultyTokens(f.Tokens, &f.tokens), Cache: f.Bearers, Kinds: kinds, Recorder: f.Recorder, Now: f.Clock.Now, TTL: 14 * 24 * time.Hour,
 	})
 	if err != nil {
 		t.Fatal(err)

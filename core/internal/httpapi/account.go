@@ -46,17 +46,16 @@ type accountResponse struct {
 // account says whom the token stands for.
 func (a *api) account(c *fiber.Ctx) error {
 	who := callerOf(c)
-	s := who.Session
-	list, err := a.Workspaces.Of(c.UserContext(), s.Subject.AccountID)
+	list, err := a.Workspaces.Of(c.UserContext(), who.Subject.AccountID)
 	if err != nil {
 		return err
 	}
 	out := accountResponse{
-		SubjectType: string(who.Kind.SubjectType), SubjectEmail: s.Subject.Email,
-		Account:    &accountJSON{ID: s.Subject.AccountID, Email: s.Subject.Email, Name: who.AccountName},
+		SubjectType: string(who.Kind.SubjectType), SubjectEmail: who.Subject.Email,
+		Account:    &accountJSON{ID: who.Subject.AccountID, Email: who.Subject.Email, Name: who.AccountName},
 		Workspaces: memberships(workspace.Usable(list)),
 	}
-	if m, ok := workspace.Default(list, s.WorkspaceID); ok {
+	if m, ok := workspace.Default(list, who.WorkspaceID); ok {
 		out.Default = &m.Workspace.ID
 	}
 	return c.JSON(out)
@@ -94,7 +93,7 @@ func (a *api) sessions(c *fiber.Ctx) error {
 		return err
 	}
 	who := callerOf(c)
-	list, total, err := a.Tokens.List(c.UserContext(), who.Session.Subject, number, limit)
+	list, total, err := a.Tokens.List(c.UserContext(), who.Subject, number, limit)
 	if err != nil {
 		return err
 	}
@@ -102,7 +101,7 @@ func (a *api) sessions(c *fiber.Ctx) error {
 	for _, s := range list {
 		rows = append(rows, sessionJSON{
 			ID: s.ID, Prefix: s.Prefix, ClientID: s.ClientID, Label: s.Label, CreatedAt: stamp(s.CreatedAt), LastUsedAt: stampOrNil(s.LastUsedAt),
-			ExpiresAt: stamp(s.ExpiresAt), Current: s.ID == who.Session.ID, SubjectType: string(who.Kind.SubjectType),
+			ExpiresAt: stamp(s.ExpiresAt), Current: s.ID == who.SessionID, SubjectType: string(who.Kind.SubjectType),
 		})
 	}
 	return c.JSON(pageJSON[sessionJSON]{Page: number, Limit: limit, Total: total, HasMore: number*limit < total, Data: rows})
@@ -149,8 +148,8 @@ type revokedResponse struct {
 
 // endOwnSession is the logout of a client.
 func (a *api) endOwnSession(c *fiber.Ctx) error {
-	s := callerOf(c).Session
-	if err := a.Tokens.End(c.UserContext(), s.Subject, s.ID, token.ReasonLogout, audit.Account(s.Subject.AccountID)); err != nil {
+	who := callerOf(c)
+	if err := a.Tokens.End(c.UserContext(), who.Subject, who.SessionID, token.ReasonLogout, audit.Account(who.Subject.AccountID)); err != nil {
 		return err
 	}
 	return c.JSON(revokedResponse{Status: "revoked"})
@@ -159,11 +158,11 @@ func (a *api) endOwnSession(c *fiber.Ctx) error {
 // endSession ends one of the caller's sessions; one of somebody else reads like one
 // that never was.
 func (a *api) endSession(c *fiber.Ctx) error {
-	s, id := callerOf(c).Session, c.Params("id")
+	who, id := callerOf(c), c.Params("id")
 	if !canon.IsID(id) {
 		return token.ErrSessionNotFound
 	}
-	if err := a.Tokens.End(c.UserContext(), s.Subject, id, token.ReasonUser, audit.Account(s.Subject.AccountID)); err != nil {
+	if err := a.Tokens.End(c.UserContext(), who.Subject, id, token.ReasonUser, audit.Account(who.Subject.AccountID)); err != nil {
 		return err
 	}
 	return c.JSON(revokedResponse{Status: "revoked"})
@@ -171,8 +170,8 @@ func (a *api) endSession(c *fiber.Ctx) error {
 
 // endOtherSessions ends all of the caller's sessions but the presented one.
 func (a *api) endOtherSessions(c *fiber.Ctx) error {
-	s := callerOf(c).Session
-	n, err := a.Tokens.EndOthers(c.UserContext(), s.Subject, s.ID, audit.Account(s.Subject.AccountID))
+	who := callerOf(c)
+	n, err := a.Tokens.EndOthers(c.UserContext(), who.Subject, who.SessionID, audit.Account(who.Subject.AccountID))
 	if err != nil {
 		return err
 	}

@@ -148,13 +148,40 @@ func Names() []string {
 func (t *Table) Take(ctx context.Context, name Name, scope string) (ratelimit.Result, error) {
 	p, ok := t.policies[name]
 	if !ok { // a limit that nobody defined must not read as one that is off
-		return ratelimit.Result{}, fault.ErrInternal.Because(fmt.Errorf("limits: no policy is named %q", name))
+		return ratelimit.Result{}, undefined(name)
+	}
+	if p.Limit == 0 {
+		return ratelimit.Result{Allowed: true}, nil
+	}
+	result, err := t.store(p).Take(ctx, p.Policy, scope, t.Now())
+	return t.Judge(ctx, name, scope, result, err)
+}
+
+func undefined(name Name) error {
+	return fault.ErrInternal.Because(fmt.Errorf("limits: no policy is named %q", name))
+}
+
+// Policy gives a policy's numbers to a store that counts it together with something
+// else; Judge then answers for what that store said.
+func (t *Table) Policy(name Name) (ratelimit.Policy, error) {
+	p, ok := t.policies[name]
+	if !ok {
+		return ratelimit.Policy{}, undefined(name)
+	}
+	return p.Policy, nil
+}
+
+// Judge answers, as Take does, for a call that was counted elsewhere: result and err
+// are what the store said.
+func (t *Table) Judge(ctx context.Context, name Name, scope string, result ratelimit.Result, err error) (ratelimit.Result, error) {
+	p, ok := t.policies[name]
+	if !ok {
+		return ratelimit.Result{}, undefined(name)
 	}
 	if p.Limit == 0 {
 		return ratelimit.Result{Allowed: true}, nil
 	}
 	now := t.Now()
-	result, err := t.store(p).Take(ctx, p.Policy, scope, now)
 	if err != nil && p.fallback && ctx.Err() == nil {
 		result, err = t.inside.Take(ctx, p.Policy, scope, now)
 	}
@@ -163,6 +190,23 @@ func (t *Table) Take(ctx context.Context, name Name, scope string) (ratelimit.Re
 	}
 	if !result.Allowed {
 		t.refused(ctx, p, scope, now)
+		return result, ErrTooMany.RetryAfter(result.RetryAfter)
+	}
+	return result, nil
+}
+
+// Spent answers for a policy whose counters live in this process whether its budget is
+// used up, without counting: ErrTooMany when it is.
+func (t *Table) Spent(name Name, scope string) (ratelimit.Result, error) {
+	p, ok := t.policies[name]
+	if !ok || !p.local {
+		return ratelimit.Result{}, undefined(name)
+	}
+	if p.Limit == 0 {
+		return ratelimit.Result{Allowed: true}, nil
+	}
+	result := t.inside.Peek(p.Policy, scope, t.Now())
+	if !result.Allowed {
 		return result, ErrTooMany.RetryAfter(result.RetryAfter)
 	}
 	return result, nil

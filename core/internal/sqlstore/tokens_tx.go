@@ -113,10 +113,25 @@ func (t tokenTx) Replace(ctx context.Context, s token.Session) (string, secret.D
 // End implements token.Tx.
 func (t tokenTx) End(ctx context.Context, id string, reason token.Reason, now time.Time) (token.Ended, bool, error) {
 	e, err := scanEnded(t.q.QueryRow(ctx, end+`id = $3`+ended, now, string(reason), id))
+	if !errors.Is(err, sqldb.ErrNoRows) {
+		return e, err == nil, err
+	}
+	e, err = scanEnded(t.q.QueryRow(ctx, `SELECT id, previous_hash, subject_issuer, subject_id, subject_email, account_id, client_id
+		FROM oauth_access_tokens WHERE id = $1 AND revoked_at IS NOT NULL`, id))
 	if errors.Is(err, sqldb.ErrNoRows) {
 		return token.Ended{}, false, nil
 	}
-	return e, err == nil, err
+	return e, false, err
+}
+
+// EndedSince implements token.Tx.
+func (t tokenTx) EndedSince(ctx context.Context, s token.Subject, since time.Time) ([]secret.Digest, error) {
+	rows, err := t.q.Query(ctx, `SELECT t.previous_hash FROM oauth_access_tokens t WHERE `+own+` AND t.revoked_at > $4 AND t.previous_hash IS NOT NULL`,
+		append(ownArgs(s), since)...)
+	return collect(rows, err, func(row sqldb.Row) (d secret.Digest, err error) {
+		err = row.Scan(digest{&d})
+		return d, err
+	})
 }
 
 // EndAll implements token.Tx.

@@ -137,6 +137,10 @@ func (w faultyTx) EndAll(ctx context.Context, s token.Subject, but string, reaso
 	return get(ctx, w.f, "Tx.EndAll", func() ([]token.Ended, error) { return w.tx.EndAll(ctx, s, but, reason, now) })
 }
 
+func (w faultyTx) EndedSince(ctx context.Context, s token.Subject, since time.Time) ([]secret.Digest, error) {
+	return get(ctx, w.f, "Tx.EndedSince", func() ([]secret.Digest, error) { return w.tx.EndedSince(ctx, s, since) })
+}
+
 func (w faultyTx) Append(ctx context.Context, events ...audit.Event) error {
 	return w.f.do(ctx, "Tx.Append", func() error { return w.tx.Append(ctx, events...) })
 }

@@ -40,6 +40,7 @@ func (c *Clock) Advance(d time.Duration) {
 type World struct {
 	Durable
 	Grants   *memstore.Grants
+	Bearers  *memstore.Bearers
 	Clock    *Clock
 	Recorder *audit.Recorder
 }
@@ -47,7 +48,7 @@ type World struct {
 // NewWorld opens fresh, empty stores that are gone with the test.
 func NewWorld(t *testing.T) *World {
 	t.Helper()
-	w := &World{Durable: NewSQLite(t), Grants: memstore.NewGrants(10_000), Clock: &Clock{at: start}}
+	w := &World{Durable: NewSQLite(t), Grants: memstore.NewGrants(10_000), Bearers: memstore.NewBearers(10_000), Clock: &Clock{at: start}}
 	recorder, err := audit.NewRecorder(w.Audit, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

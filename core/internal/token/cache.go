@@ -46,6 +46,7 @@ type Context struct {
 	SessionID   string
 	Subject     Subject
 	AccountName string
+	WorkspaceID string // of the approval; empty when there was none
 	ClientID    string
 	Label       string
 	CreatedAt   time.Time
@@ -81,6 +82,7 @@ type storedContext struct {
 	Email     string `json:"e"`
 	AccountID string `json:"a,omitempty"`
 	Name      string `json:"n,omitempty"`
+	Workspace string `json:"w,omitempty"`
 	ClientID  string `json:"c"`
 	Label     string `json:"l"`
 	CreatedAt int64  `json:"t"` // microseconds of the Unix epoch
@@ -91,7 +93,7 @@ type storedContext struct {
 func (c Context) MarshalJSON() ([]byte, error) {
 	return json.Marshal(storedContext{
 		SessionID: c.SessionID, Issuer: c.Subject.Issuer, SubjectID: c.Subject.ID, Email: c.Subject.Email, AccountID: c.Subject.AccountID,
-		Name: c.AccountName, ClientID: c.ClientID, Label: c.Label, CreatedAt: c.CreatedAt.UnixMicro(), ExpiresAt: c.ExpiresAt.UnixMicro(),
+		Name: c.AccountName, Workspace: c.WorkspaceID, ClientID: c.ClientID, Label: c.Label, CreatedAt: c.CreatedAt.UnixMicro(), ExpiresAt: c.ExpiresAt.UnixMicro(),
 	})
 }
 
@@ -107,7 +109,7 @@ func (c *Context) UnmarshalJSON(text []byte) error {
 	}
 	*c = Context{
 		SessionID: s.SessionID, Subject: Subject{Issuer: s.Issuer, ID: s.SubjectID, Email: s.Email, AccountID: s.AccountID},
-		AccountName: s.Name, ClientID: s.ClientID, Label: s.Label,
+		AccountName: s.Name, WorkspaceID: s.Workspace, ClientID: s.ClientID, Label: s.Label,
 		CreatedAt: time.UnixMicro(s.CreatedAt).UTC(), ExpiresAt: time.UnixMicro(s.ExpiresAt).UTC(),
 	}
 	return nil

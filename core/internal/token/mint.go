@@ -79,9 +79,12 @@ func (s *Service) mintOnce(ctx context.Context, kind Kind, r MintRequest) (Minte
 		ID: canon.NewID(), Subject: r.Subject, WorkspaceID: r.WorkspaceID, ClientID: r.ClientID, Label: r.Label, Prefix: kind.Prefix,
 		TokenHash: secret.DigestOf(text), CreatedAt: now, ExpiresAt: now.Add(s.TTL), ApprovedAt: r.ApprovedAt, CreatedIP: r.IP, GrantRef: r.Grant,
 	}}
-	var events []audit.Event
+	var (
+		events []audit.Event
+		dead   []secret.Digest
+	)
 	err := s.Store.InTx(ctx, func(ctx context.Context, tx Tx) error {
-		events = nil
+		events, dead = nil, nil
 		person, err := s.recheck(ctx, tx, r, now)
 		if err != nil {
 			return err
@@ -92,10 +95,14 @@ func (s *Service) mintOnce(ctx context.Context, kind Kind, r MintRequest) (Minte
 			return err
 		}
 		events = revocations(ctx, now, audit.System, ReasonSubjectChanged, changed...)
+		for _, e := range changed {
+			dead = append(dead, e.Previous)
+		}
 		previous, err := write(ctx, tx, r, &m.Session)
 		if err != nil {
 			return err
 		}
+		dead = append(dead, previous)
 		events = append(events, audit.New(ctx, now, audit.Account(r.Subject.AccountID), minted{
 			TokenID: m.Session.ID, Subject: r.Subject.ID, Issuer: r.Subject.Issuer, ClientID: r.ClientID, Label: r.Label,
 			Scopes: kind.ScopeText(), ExpiresAt: m.Session.ExpiresAt, Rotated: !previous.IsZero(), ApprovedAt: r.ApprovedAt, ApprovedBy: r.Subject.ID,
@@ -109,7 +116,20 @@ func (s *Service) mintOnce(ctx context.Context, kind Kind, r MintRequest) (Minte
 		return Minted{}, fault.Store(err)
 	}
 	s.Recorder.Committed(events...)
+	s.settleCache(ctx, m.Session.TokenHash, dead)
 	return m, nil
+}
+
+// settleCache tells the cache of a mint before the answer does: what was rotated out is
+// dead, and no "unknown" hides what is new. A cache that is down fails no mint: the
+// tombstones follow, and an "unknown" is forgotten after UnknownFor.
+func (s *Service) settleCache(ctx context.Context, fresh secret.Digest, dead []secret.Digest) {
+	_ = s.Bury(ctx, dead...)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), buryLimit)
+	defer cancel()
+	if s.Cache.Forget(ctx, fresh) != nil {
+		_ = s.Cache.Forget(ctx, fresh)
+	}
 }
 
 // recheck asks, under the epoch's lock, whether the subject may still have a token.

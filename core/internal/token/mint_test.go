@@ -64,10 +64,10 @@ func TestMint(t *testing.T) {
 		if second.Session.ID != first.Session.ID || b.rows() != 1 {
 			t.Fatalf("%d rows", b.rows())
 		}
-		b.dead(first, token.CauseUnknown)
-		got, err := b.resolve(second)
-		if err != nil || got.Session.LastUsedAt != nil {
-			t.Fatalf("used at %v, %v", got.Session.LastUsedAt, err)
+		b.dead(first, token.CauseRevoked)
+		b.alive(second)
+		if s, err := b.Find(t.Context(), b.subject(), second.Session.ID); err != nil || s.LastUsedAt != nil {
+			t.Fatalf("used at %v, %v", s.LastUsedAt, err)
 		}
 		events := b.Recorded(t, "oauth.token_minted")
 		if len(events) != 2 || fields(t, events[1])["rotated"] != true {
@@ -85,7 +85,7 @@ func TestMint(t *testing.T) {
 		if second.Session.Subject.Email != "new@example.com" {
 			t.Fatalf("minted for %s", second.Session.Subject.Email)
 		}
-		b.dead(first, token.CauseUnknown)
+		b.dead(first, token.CauseRevoked)
 		events := b.Recorded(t, "oauth.token_revoked")
 		if len(events) != 1 || fields(t, events[0])["reason"] != "subject_changed" || events[0].TokenID != first.Session.ID {
 			t.Fatalf("events %+v", events)
@@ -190,7 +190,7 @@ func TestFences(t *testing.T) {
 		if second.Session.ID != first.Session.ID || b.rows() != 1 {
 			t.Fatalf("%d rows", b.rows())
 		}
-		b.dead(first, token.CauseUnknown)
+		b.dead(first, token.CauseRevoked)
 		b.alive(second)
 	})
 
@@ -204,7 +204,7 @@ func TestFences(t *testing.T) {
 			t.Fatalf("after another login: %v", err)
 		}
 		b.alive(other)
-		b.dead(first, token.CauseUnknown)
+		b.dead(first, token.CauseRevoked)
 
 		q := b.request("ended")
 		ended := b.minted(q)

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/dify-sso/dify-sso/pkg/audit"
 	"github.com/dify-sso/dify-sso/pkg/fault"
 	"github.com/dify-sso/dify-sso/pkg/secret"
@@ -28,6 +30,7 @@ func ClampTTLDays(days int) (clamped int, changed bool) {
 // Deps is what a Service needs. All fields are required but NewSecret.
 type Deps struct {
 	Store    Store
+	Cache    Cache
 	Kinds    *KindRegistry
 	Recorder *audit.Recorder
 	Now      func() time.Time
@@ -41,13 +44,15 @@ type Deps struct {
 // Service mints, resolves and ends sessions. It is safe for concurrent use.
 type Service struct {
 	Deps
-	usage *usage
+	usage  *usage
+	graves graves
+	loads  singleflight.Group
 }
 
 // New checks the dependencies.
 func New(d Deps) (*Service, error) {
-	if d.Store == nil || d.Kinds == nil || d.Recorder == nil || d.Now == nil || d.TTL <= 0 {
-		return nil, errors.New("token: store, kinds, recorder, clock and a life above zero are required")
+	if d.Store == nil || d.Cache == nil || d.Kinds == nil || d.Recorder == nil || d.Now == nil || d.TTL <= 0 {
+		return nil, errors.New("token: store, cache, kinds, recorder, clock and a life above zero are required")
 	}
 	if d.NewSecret == nil {
 		d.NewSecret = secret.Random
@@ -62,76 +67,6 @@ func (s *Service) Epoch(ctx context.Context, subject Subject) (int64, error) {
 	return sum, fault.Store(err)
 }
 
-// Cause says, for audit and metrics alone, why a bearer was refused.
-type Cause string
-
-// The causes of a refused bearer.
-const (
-	CauseMalformed Cause = "malformed"
-	CauseUnknown   Cause = "unknown"
-	CauseExpired   Cause = "expired"
-	CauseAccount   Cause = "account"
-)
-
-// Error implements error, so that a cause travels behind ErrInvalid.
-func (c Cause) Error() string { return string(c) }
-
-// Identity is whom a live token stands for.
-type Identity struct {
-	Session     Session
-	Kind        Kind
-	AccountName string
-}
-
-// Resolve finds the live session of a token whose shape Parse has accepted. It
-// returns ErrInvalid for everything that is not live, and fault.ErrUnavailable
-// when SQL cannot be asked.
-func (s *Service) Resolve(ctx context.Context, kind Kind, digest secret.Digest) (Identity, error) {
-	now := s.Now()
-	r, err := s.Store.ByDigest(ctx, digest)
-	switch {
-	case errors.Is(err, ErrUnknown):
-		return Identity{}, ErrInvalid.Because(CauseUnknown)
-	case err != nil:
-		return Identity{}, fault.Store(err)
-	}
-	if r.Session.Prefix != kind.Prefix {
-		s.Recorder.Later(audit.New(ctx, now, audit.System, invariantBroken{TokenID: r.Session.ID, Invariant: "prefix"}).Token(r.Session.ID))
-		return Identity{}, ErrInvalid.Because(CauseUnknown)
-	}
-	if !r.Session.ExpiresAt.After(now) { // no leeway: dead at that very second
-		if err := s.expire(ctx, r.Session, now); err != nil {
-			return Identity{}, err
-		}
-		return Identity{}, ErrInvalid.Because(CauseExpired)
-	}
-	if kind.SubjectType == SubjectAccount && !r.AccountStatus.MayHoldTokens() {
-		return Identity{}, ErrInvalid.Because(CauseAccount)
-	}
-	return Identity{Session: r.Session, Kind: kind, AccountName: r.AccountName}, nil
-}
-
-// expire closes a row past its end. Of several callers the one that changed the
-// row writes the event.
-func (s *Service) expire(ctx context.Context, session Session, now time.Time) error {
-	var events []audit.Event
-	err := s.Store.InTx(ctx, func(ctx context.Context, tx Tx) error {
-		events = nil
-		ended, won, err := tx.End(ctx, session.ID, ReasonExpired, now)
-		if err != nil || !won {
-			return err
-		}
-		events = []audit.Event{audit.New(ctx, now, audit.System,
-			expired{TokenID: ended.ID, Subject: ended.Subject.ID, ClientID: ended.ClientID}).About(ended.Subject.Key()).Token(ended.ID)}
-		return tx.Append(ctx, events...)
-	})
-	if err != nil {
-		return fault.Store(err)
-	}
-	s.Recorder.Committed(events...)
-	return nil
-}
-
 // List gives a page (from 1) of the subject's live sessions, newest first, and
 // their total.
 func (s *Service) List(ctx context.Context, subject Subject, page, limit int) ([]Session, int, error) {
@@ -139,48 +74,57 @@ func (s *Service) List(ctx context.Context, subject Subject, page, limit int) ([
 	return list, total, fault.Store(err)
 }
 
-// End ends one session of the subject. Ending it again succeeds; a session of
-// somebody else is ErrSessionNotFound, as an unknown one is.
+// End ends one session of the subject. Ending it again succeeds and buries it again; a
+// session of somebody else is ErrSessionNotFound, as an unknown one is. An end whose
+// tombstone could not be written is fault.ErrUnavailable: the row stays ended.
 func (s *Service) End(ctx context.Context, subject Subject, id string, reason Reason, actor audit.Actor) error {
 	_, _, err := s.Store.Find(ctx, subject, id)
 	if err != nil {
 		return fault.Store(err)
 	}
 	now := s.Now()
-	return s.endTx(ctx, func(ctx context.Context, tx Tx) ([]audit.Event, error) {
+	return s.endTx(ctx, func(ctx context.Context, tx Tx) ([]audit.Event, []secret.Digest, error) {
 		ended, won, err := tx.End(ctx, id, reason, now)
 		if err != nil || !won {
-			return nil, err
+			return nil, []secret.Digest{ended.Previous}, err
 		}
-		return revocations(ctx, now, actor, reason, ended), nil
+		return revocations(ctx, now, actor, reason, ended), []secret.Digest{ended.Previous}, nil
 	})
 }
 
 // EndOthers ends all of the subject's sessions but the one named (which may be
 // empty) and gives their number. The epoch moves too: an approval given on a stolen
-// session and not yet redeemed dies with it.
+// session and not yet redeemed dies with it. What ended just before is buried again,
+// for this may be the repeat of a call whose tombstones failed on another process.
 func (s *Service) EndOthers(ctx context.Context, subject Subject, but string, actor audit.Actor) (int, error) {
 	now, n := s.Now(), 0
-	err := s.endTx(ctx, func(ctx context.Context, tx Tx) ([]audit.Event, error) {
+	err := s.endTx(ctx, func(ctx context.Context, tx Tx) ([]audit.Event, []secret.Digest, error) {
 		if _, err := tx.LockEpochs(ctx, subject.EpochKeys(), now); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if err := tx.BumpEpoch(ctx, subject.Key(), "end_others", now); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		ended, err := tx.EndAll(ctx, subject, but, ReasonUser, now)
+		if err != nil {
+			return nil, nil, err
+		}
 		n = len(ended)
-		return revocations(ctx, now, actor, ReasonUser, ended...), err
+		buried, err := tx.EndedSince(ctx, subject, now.Add(-BuriedFor))
+		return revocations(ctx, now, actor, ReasonUser, ended...), buried, err
 	})
 	return n, err
 }
 
-// endTx runs an end and its events in one transaction: a session is not ended
-// unless that is on record.
-func (s *Service) endTx(ctx context.Context, fn func(ctx context.Context, tx Tx) ([]audit.Event, error)) error {
-	var events []audit.Event
+// endTx runs an end and its events in one transaction, for a session is not ended
+// unless that is on record, and then buries what has ended.
+func (s *Service) endTx(ctx context.Context, fn func(ctx context.Context, tx Tx) ([]audit.Event, []secret.Digest, error)) error {
+	var (
+		events []audit.Event
+		ended  []secret.Digest
+	)
 	err := s.Store.InTx(ctx, func(ctx context.Context, tx Tx) (err error) {
-		if events, err = fn(ctx, tx); err != nil {
+		if events, ended, err = fn(ctx, tx); err != nil {
 			return err
 		}
 		return tx.Append(ctx, events...)
@@ -189,7 +133,7 @@ func (s *Service) endTx(ctx context.Context, fn func(ctx context.Context, tx Tx)
 		return fault.Store(err)
 	}
 	s.Recorder.Committed(events...)
-	return nil
+	return s.Bury(ctx, ended...)
 }
 
 func revocations(ctx context.Context, now time.Time, actor audit.Actor, reason Reason, ended ...Ended) []audit.Event {

@@ -37,7 +37,7 @@ func newBench(t *testing.T) *bench {
 	t.Helper()
 	b := &bench{World: storetest.NewWorld(t), t: t}
 	s, err := token.New(token.Deps{
-		Store: storetest.FaultyTokens(b.Tokens, &b.faults), Kinds: registry(t), Recorder: b.Recorder, Now: b.Clock.Now, TTL: life, NewSecret: b.draw,
+		Store: storetest.FaultyTokens(b.Tokens, &b.faults), Cache: storetest.FaultyCache(b.Bearers, &b.faults), Kinds: registry(t), Recorder: b.Recorder, Now: b.Clock.Now, TTL: life, NewSecret: b.draw,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -118,7 +118,7 @@ func TestResolve(t *testing.T) {
 		b := newBench(t)
 		m := b.minted(b.request("l"))
 		got, err := b.resolve(m)
-		if err != nil || got.Session.ID != m.Session.ID || got.Kind.Prefix != "dfoa_" || got.AccountName != b.ada.Name || got.Session.Subject != b.subject() {
+		if err != nil || got.SessionID != m.Session.ID || got.Kind.Prefix != "dfoa_" || got.AccountName != b.ada.Name || got.Subject != b.subject() {
 			t.Fatalf("%+v, %v", got, err)
 		}
 	})
@@ -134,7 +134,7 @@ func TestResolve(t *testing.T) {
 		b.alive(m)
 		b.Clock.Advance(time.Microsecond)
 		b.dead(m, token.CauseExpired)
-		b.dead(m, token.CauseUnknown) // the row is closed now
+		b.dead(m, token.CauseRevoked) // the row is closed now, and buried
 	})
 
 	t.Run("TK-8 twenty uses at once after the end write one event", func(t *testing.T) {
@@ -178,7 +178,8 @@ func TestResolve(t *testing.T) {
 		}
 		b.SetStatus(t, b.ada.ID, account.Active)
 		b.alive(m)
-		b.RemoveAccount(t, b.ada.ID)
+		b.RemoveAccount(t, b.ada.ID) // behind the back of all services: only a kill empties the cache
+		b.Clock.Advance(token.LiveFor)
 		b.dead(m, token.CauseAccount)
 	})
 
@@ -220,7 +221,7 @@ func TestEnd(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		b.dead(m, token.CauseUnknown)
+		b.dead(m, token.CauseRevoked)
 		b.alive(kept)
 		events := b.Recorded(t, "oauth.token_revoked")
 		if len(events) != 1 || events[0].Actor != actor || events[0].TokenID != m.Session.ID || fields(t, events[0])["reason"] != "logout" {
@@ -275,7 +276,7 @@ func TestEnd(t *testing.T) {
 			t.Fatal(n, err)
 		}
 		for _, m := range others {
-			b.dead(m, token.CauseUnknown)
+			b.dead(m, token.CauseRevoked)
 		}
 		b.alive(kept)
 		b.alive(foreign)
@@ -338,7 +339,7 @@ func TestList(t *testing.T) {
 func TestNewChecksWhatItNeeds(t *testing.T) {
 	whole := newBench(t).Deps
 	for name, drop := range map[string]func(*token.Deps){
-		"store": func(d *token.Deps) { d.Store = nil }, "kinds": func(d *token.Deps) { d.Kinds = nil }, "recorder": func(d *token.Deps) { d.Recorder = nil },
+		"store": func(d *token.Deps) { d.Store = nil }, "cache": func(d *token.Deps) { d.Cache = nil }, "kinds": func(d *token.Deps) { d.Kinds = nil }, "recorder": func(d *token.Deps) { d.Recorder = nil },
 		"clock": func(d *token.Deps) { d.Now = nil }, "life": func(d *token.Deps) { d.TTL = 0 },
 	} {
 		d := whole

@@ -123,8 +123,11 @@ type Tx interface {
 	// Replace rotates the live row that this very grant minted, and no other. It
 	// returns ErrUnknown when that row has ended or belongs to another grant.
 	Replace(ctx context.Context, s Session) (id string, previous secret.Digest, err error)
-	// End ends one row if it is live; ok is false when it was not.
+	// End ends one row if it is live. For a row that had ended before, ok is false and
+	// ended says what it was; an unknown one gives zeros.
 	End(ctx context.Context, id string, reason Reason, now time.Time) (ended Ended, ok bool, err error)
+	// EndedSince gives the hashes that a subject's rows lost by ending after a time.
+	EndedSince(ctx context.Context, s Subject, since time.Time) ([]secret.Digest, error)
 	// EndAll ends every live row of a subject but the one named, which may be empty.
 	EndAll(ctx context.Context, s Subject, but string, reason Reason, now time.Time) ([]Ended, error)
 	// Append writes audit events in this transaction.

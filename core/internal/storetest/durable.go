@@ -12,6 +12,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/account"
 	"github.com/dify-sso/dify-sso/core/internal/console"
 	"github.com/dify-sso/dify-sso/core/internal/installation"
+	"github.com/dify-sso/dify-sso/core/internal/jobs"
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/core/internal/workspace"
 	"github.com/dify-sso/dify-sso/pkg/audit"
@@ -31,6 +32,7 @@ type Durable struct {
 	Workspaces   workspace.Store
 	Installation installation.Store
 	Audit        audit.Sink
+	Leases       jobs.Leases
 }
 
 // OpenDurable gives two handles, as two processes would have them, on one fresh
@@ -49,6 +51,7 @@ func DurableStores(t *testing.T, open OpenDurable) {
 		{"workspaces", Workspaces},
 		{"installation", Installation},
 		{"audit", Audit},
+		{"leases", Leases},
 	} {
 		t.Run(suite.of, func(t *testing.T) { suite.run(t, open) })
 	}

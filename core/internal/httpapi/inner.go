@@ -36,12 +36,16 @@ func (r Readiness) Ready() bool {
 	return !r.Draining
 }
 
-// Inner is what the second listener shows. It has no credentials: only operators
-// reach it.
+// Inner is what the second listener shows. Health, readiness and metrics take no
+// credential: only operators reach it. Every other route takes the key of its purpose
+// and does not exist without one.
 type Inner struct {
 	Readiness func(ctx context.Context) Readiness
 	Metrics   *prometheus.Registry
 }
+
+// keyed is every route that takes a credential.
+func (d Inner) keyed() []innerRow { return nil }
 
 // MountInner adds the second listener's routes. None of them exists on the public one.
 func MountInner(app *fiber.App, d Inner) {
@@ -59,4 +63,5 @@ func MountInner(app *fiber.App, d Inner) {
 		return c.JSON(r)
 	})
 	get("/metrics", adaptor.HTTPHandler(promhttp.HandlerFor(d.Metrics, promhttp.HandlerOpts{})))
+	mountKeyed(app, d.keyed()...)
 }

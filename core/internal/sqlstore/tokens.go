@@ -18,7 +18,7 @@ type Tokens struct{ DB sqldb.DB }
 
 var _ token.Store = Tokens{}
 
-const sessionColumns = `t.id, t.subject_email, t.subject_issuer, t.subject_id, t.account_id, t.workspace_id, t.client_id, t.device_label, t.prefix,
+const sessionColumns = `t.id, t.subject_email, t.subject_issuer, t.subject_id, t.account_id, t.connection_id, t.workspace_id, t.client_id, t.device_label, t.prefix,
 	t.token_hash, t.created_at, t.expires_at, t.approved_at, t.last_used_at, t.created_ip, t.last_used_ip, t.grant_ref`
 
 // InTx implements token.Store.
@@ -115,7 +115,7 @@ func (s Tokens) TouchUsed(ctx context.Context, uses []token.Use) error {
 }
 
 func scanSession(row sqldb.Row, s *token.Session, more ...any) error {
-	return row.Scan(append([]any{&s.ID, &s.Subject.Email, &s.Subject.Issuer, &s.Subject.ID, text{&s.Subject.AccountID}, text{&s.WorkspaceID},
-		&s.ClientID, &s.Label, &s.Prefix, digest{&s.TokenHash}, &s.CreatedAt, &s.ExpiresAt, &s.ApprovedAt, &s.LastUsedAt,
+	return row.Scan(append([]any{&s.ID, &s.Subject.Email, &s.Subject.Issuer, &s.Subject.ID, text{&s.Subject.AccountID}, text{&s.Subject.ConnectionID},
+		text{&s.WorkspaceID}, &s.ClientID, &s.Label, &s.Prefix, digest{&s.TokenHash}, &s.CreatedAt, &s.ExpiresAt, &s.ApprovedAt, &s.LastUsedAt,
 		text{&s.CreatedIP}, text{&s.LastUsedIP}, digest{&s.GrantRef}}, more...)...)
 }

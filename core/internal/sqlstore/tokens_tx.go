@@ -52,12 +52,22 @@ func (t tokenTx) Account(ctx context.Context, id string) (account.Account, error
 	return accountByID(ctx, t.q, id)
 }
 
+// External implements token.Tx.
+func (t tokenTx) External(ctx context.Context, s token.Subject) (emailIsAccount, linked bool, err error) {
+	var accounts, links int
+	if err := t.q.QueryRow(ctx, `SELECT count(*) FROM accounts WHERE email = $1 AND status = 'active'`, s.Email).Scan(&accounts); err != nil {
+		return false, false, err
+	}
+	err = t.q.QueryRow(ctx, `SELECT count(*) FROM account_identities WHERE issuer = $1 AND subject_id = $2`, s.Issuer, s.ID).Scan(&links)
+	return accounts > 0, links > 0, err
+}
+
 // Every end keeps the hash it takes away: the answer needs it, and nothing looks it
 // up again.
 const (
 	end = `UPDATE oauth_access_tokens SET revoked_at = $1, revoke_reason = $2, previous_hash = token_hash, token_hash = NULL
 		WHERE revoked_at IS NULL AND `
-	ended = ` RETURNING id, previous_hash, subject_issuer, subject_id, subject_email, account_id, client_id`
+	ended = ` RETURNING id, previous_hash, subject_issuer, subject_id, subject_email, account_id, connection_id, client_id`
 )
 
 // EndChanged implements token.Tx.
@@ -85,17 +95,17 @@ func (t tokenTx) Fence(ctx context.Context, grant secret.Digest, claimNo int64, 
 // rows, so that concurrent logins of one device meet in one row.
 func (t tokenTx) Upsert(ctx context.Context, s token.Session) (string, secret.Digest, error) {
 	row := t.q.QueryRow(ctx, `INSERT INTO oauth_access_tokens
-		(id, subject_email, subject_issuer, subject_id, account_id, workspace_id, client_id, device_label, prefix,
+		(id, subject_email, subject_issuer, subject_id, account_id, connection_id, workspace_id, client_id, device_label, prefix,
 		 token_hash, created_at, expires_at, approved_at, created_ip, grant_ref)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 		ON CONFLICT (subject_email, subject_issuer, client_id, device_label) WHERE revoked_at IS NULL
 		DO UPDATE SET previous_hash = oauth_access_tokens.token_hash, token_hash = excluded.token_hash,
-			workspace_id = excluded.workspace_id, created_at = excluded.created_at, expires_at = excluded.expires_at,
-			approved_at = excluded.approved_at, last_used_at = NULL, last_used_ip = NULL, created_ip = excluded.created_ip,
-			grant_ref = excluded.grant_ref
+			connection_id = excluded.connection_id, workspace_id = excluded.workspace_id,
+			created_at = excluded.created_at, expires_at = excluded.expires_at, approved_at = excluded.approved_at,
+			last_used_at = NULL, last_used_ip = NULL, created_ip = excluded.created_ip, grant_ref = excluded.grant_ref
 		RETURNING id, previous_hash`,
-		s.ID, s.Subject.Email, s.Subject.Issuer, s.Subject.ID, null(s.Subject.AccountID), null(s.WorkspaceID), s.ClientID, s.Label, s.Prefix,
-		s.TokenHash[:], s.CreatedAt, s.ExpiresAt, s.ApprovedAt, null(s.CreatedIP), s.GrantRef[:])
+		s.ID, s.Subject.Email, s.Subject.Issuer, s.Subject.ID, null(s.Subject.AccountID), null(s.Subject.ConnectionID),
+		null(s.WorkspaceID), s.ClientID, s.Label, s.Prefix, s.TokenHash[:], s.CreatedAt, s.ExpiresAt, s.ApprovedAt, null(s.CreatedIP), s.GrantRef[:])
 	return scanMinted(row)
 }
 
@@ -157,6 +167,7 @@ func scanMinted(row sqldb.Row) (id string, previous secret.Digest, err error) {
 }
 
 func scanEnded(row sqldb.Row) (e token.Ended, err error) {
-	err = row.Scan(&e.ID, digest{&e.Previous}, &e.Subject.Issuer, &e.Subject.ID, &e.Subject.Email, text{&e.Subject.AccountID}, &e.ClientID)
+	err = row.Scan(&e.ID, digest{&e.Previous}, &e.Subject.Issuer, &e.Subject.ID, &e.Subject.Email, text{&e.Subject.AccountID},
+		text{&e.Subject.ConnectionID}, &e.ClientID)
 	return e, err
 }

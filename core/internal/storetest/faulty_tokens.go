@@ -97,6 +97,11 @@ func (w faultyTx) Account(ctx context.Context, id string) (account.Account, erro
 	return get(ctx, w.f, "Tx.Account", func() (account.Account, error) { return w.tx.Account(ctx, id) })
 }
 
+func (w faultyTx) External(ctx context.Context, s token.Subject) (emailIsAccount, linked bool, err error) {
+	err = w.f.do(ctx, "Tx.External", func() (err error) { emailIsAccount, linked, err = w.tx.External(ctx, s); return err })
+	return emailIsAccount && err == nil, linked && err == nil, err
+}
+
 func (w faultyTx) EndChanged(ctx context.Context, s token.Session, now time.Time) ([]token.Ended, error) {
 	return get(ctx, w.f, "Tx.EndChanged", func() ([]token.Ended, error) { return w.tx.EndChanged(ctx, s, now) })
 }

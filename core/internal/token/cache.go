@@ -76,24 +76,25 @@ var errStored = errors.New("token: no context")
 
 // storedContext is the compact form of a Context outside the process.
 type storedContext struct {
-	SessionID string `json:"s"`
-	Issuer    string `json:"i"`
-	SubjectID string `json:"u"`
-	Email     string `json:"e"`
-	AccountID string `json:"a,omitempty"`
-	Name      string `json:"n,omitempty"`
-	Workspace string `json:"w,omitempty"`
-	ClientID  string `json:"c"`
-	Label     string `json:"l"`
-	CreatedAt int64  `json:"t"` // microseconds of the Unix epoch
-	ExpiresAt int64  `json:"x"`
+	SessionID  string `json:"s"`
+	Issuer     string `json:"i"`
+	SubjectID  string `json:"u"`
+	Email      string `json:"e"`
+	AccountID  string `json:"a,omitempty"`
+	Connection string `json:"k,omitempty"`
+	Name       string `json:"n,omitempty"`
+	Workspace  string `json:"w,omitempty"`
+	ClientID   string `json:"c"`
+	Label      string `json:"l"`
+	CreatedAt  int64  `json:"t"` // microseconds of the Unix epoch
+	ExpiresAt  int64  `json:"x"`
 }
 
 // MarshalJSON implements json.Marshaler.
 func (c Context) MarshalJSON() ([]byte, error) {
 	return json.Marshal(storedContext{
 		SessionID: c.SessionID, Issuer: c.Subject.Issuer, SubjectID: c.Subject.ID, Email: c.Subject.Email, AccountID: c.Subject.AccountID,
-		Name: c.AccountName, Workspace: c.WorkspaceID, ClientID: c.ClientID, Label: c.Label, CreatedAt: c.CreatedAt.UnixMicro(), ExpiresAt: c.ExpiresAt.UnixMicro(),
+		Connection: c.Subject.ConnectionID, Name: c.AccountName, Workspace: c.WorkspaceID, ClientID: c.ClientID, Label: c.Label, CreatedAt: c.CreatedAt.UnixMicro(), ExpiresAt: c.ExpiresAt.UnixMicro(),
 	})
 }
 
@@ -108,7 +109,7 @@ func (c *Context) UnmarshalJSON(text []byte) error {
 		return errStored
 	}
 	*c = Context{
-		SessionID: s.SessionID, Subject: Subject{Issuer: s.Issuer, ID: s.SubjectID, Email: s.Email, AccountID: s.AccountID},
+		SessionID: s.SessionID, Subject: Subject{Issuer: s.Issuer, ID: s.SubjectID, Email: s.Email, AccountID: s.AccountID, ConnectionID: s.Connection},
 		AccountName: s.Name, WorkspaceID: s.Workspace, ClientID: s.ClientID, Label: s.Label,
 		CreatedAt: time.UnixMicro(s.CreatedAt).UTC(), ExpiresAt: time.UnixMicro(s.ExpiresAt).UTC(),
 	}

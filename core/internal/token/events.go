@@ -26,6 +26,8 @@ type revoked struct {
 	TokenID string `json:"token_id"`
 	Subject string `json:"subject"`
 	Reason  Reason `json:"reason"`
+	// ReceiptID is that of the kill that ended this row among others.
+	ReceiptID string `json:"receipt_id,omitempty"`
 }
 
 // EventName implements audit.Details.

@@ -4,6 +4,7 @@ package token_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -143,9 +144,22 @@ func TestSubjects(t *testing.T) {
 				t.Errorf("%+v and %+v share a key", other, s)
 			}
 			seen[key] = s
-			if got := s.EpochKeys(); len(got) != 1 || got[0] != key {
-				t.Errorf("epoch keys %v", got)
-			}
+		}
+	})
+	t.Run("an account has one epoch, an external subject one for each way of naming it", func(t *testing.T) {
+		if got := ada.EpochKeys(); !slices.Equal(got, []string{token.AccountKey("id-1")}) {
+			t.Errorf("an account's: %v", got)
+		}
+		e := external("https://idp.example.com", "ada")
+		e.ConnectionID = "con-1"
+		want := []string{e.Key(), token.ExternalEmailKey(e.Issuer, e.Email), token.ConnectionKey("con-1"), token.EmailKey(e.Email)}
+		slices.Sort(want)
+		got := e.EpochKeys()
+		if !slices.Equal(got, want) || len(slices.Compact(want)) != 4 {
+			t.Errorf("an external subject's, in the order of locks: %v, want %v", got, want)
+		}
+		if e.Key() != token.ExternalKey(e.Issuer, e.ID) {
+			t.Error("the own key is another")
 		}
 	})
 	t.Run("an account and an external subject of one e-mail never own each other's", func(t *testing.T) {

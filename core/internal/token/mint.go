@@ -85,16 +85,15 @@ func (s *Service) mintOnce(ctx context.Context, kind Kind, r MintRequest) (Minte
 	)
 	err := s.Store.InTx(ctx, func(ctx context.Context, tx Tx) error {
 		events, dead = nil, nil
-		person, err := s.recheck(ctx, tx, r, now)
-		if err != nil {
+		var err error
+		if m.Name, m.Session.Subject.Email, err = s.recheck(ctx, tx, r, now); err != nil {
 			return err
 		}
-		m.Name, m.Session.Subject.Email = person.Name, person.Email
 		changed, err := tx.EndChanged(ctx, m.Session, now)
 		if err != nil {
 			return err
 		}
-		events = revocations(ctx, now, audit.System, ReasonSubjectChanged, changed...)
+		events = Revocations(ctx, now, audit.System, ReasonSubjectChanged, "", changed...)
 		for _, e := range changed {
 			dead = append(dead, e.Previous)
 		}
@@ -103,7 +102,7 @@ func (s *Service) mintOnce(ctx context.Context, kind Kind, r MintRequest) (Minte
 			return err
 		}
 		dead = append(dead, previous)
-		events = append(events, audit.New(ctx, now, audit.Account(r.Subject.AccountID), minted{
+		events = append(events, audit.New(ctx, now, r.Subject.actor(), minted{
 			TokenID: m.Session.ID, Subject: r.Subject.ID, Issuer: r.Subject.Issuer, ClientID: r.ClientID, Label: r.Label,
 			Scopes: kind.ScopeText(), ExpiresAt: m.Session.ExpiresAt, Rotated: !previous.IsZero(), ApprovedAt: r.ApprovedAt, ApprovedBy: r.Subject.ID,
 		}).About(r.Subject.Key()).Workspace(r.WorkspaceID).Token(m.Session.ID))
@@ -132,26 +131,53 @@ func (s *Service) settleCache(ctx context.Context, fresh secret.Digest, dead []s
 	}
 }
 
-// recheck asks, under the epoch's lock, whether the subject may still have a token.
-func (s *Service) recheck(ctx context.Context, tx Tx, r MintRequest, now time.Time) (account.Account, error) {
+// recheck asks, under the epochs' locks, whether the subject may still have a token,
+// and gives name and e-mail as they are now.
+func (s *Service) recheck(ctx context.Context, tx Tx, r MintRequest, now time.Time) (name, email string, err error) {
 	sum, err := tx.LockEpochs(ctx, r.Subject.EpochKeys(), now)
 	if err != nil {
-		return account.Account{}, err
+		return "", "", err
 	}
 	if sum != r.Epoch {
-		return account.Account{}, &RefusedError{Reason: "epoch"}
+		return "", "", &RefusedError{Reason: "epoch"}
+	}
+	if r.Subject.AccountID == "" {
+		return "", r.Subject.Email, recheckExternal(ctx, tx, r.Subject)
 	}
 	person, err := tx.Account(ctx, r.Subject.AccountID)
 	if errors.Is(err, account.ErrNotFound) {
-		return person, &RefusedError{Reason: "account_deleted"}
+		return "", "", &RefusedError{Reason: "account_deleted"}
 	}
 	if err != nil {
-		return person, err
+		return "", "", err
 	}
 	if !person.Status.MayHoldTokens() {
-		return person, &RefusedError{Reason: "account_" + string(person.Status)}
+		return "", "", &RefusedError{Reason: "account_" + string(person.Status)}
 	}
-	return person, nil
+	return person.Name, person.Email, nil
+}
+
+// recheckExternal refuses who has an account by now: their e-mail became one's, or
+// their identity was linked to one.
+func recheckExternal(ctx context.Context, tx Tx, s Subject) error {
+	emailIsAccount, linked, err := tx.External(ctx, s)
+	switch {
+	case err != nil:
+		return err
+	case emailIsAccount:
+		return &RefusedError{Reason: "email_is_account"}
+	case linked:
+		return &RefusedError{Reason: "identity_linked"}
+	}
+	return nil
+}
+
+// actor names the subject in audit. A person without an account has no id of ours.
+func (s Subject) actor() audit.Actor {
+	if s.AccountID == "" {
+		return audit.Anonymous
+	}
+	return audit.Account(s.AccountID)
 }
 
 // write passes the fence and then inserts or rotates the row. mints above one

@@ -88,7 +88,7 @@ func (s *Service) End(ctx context.Context, subject Subject, id string, reason Re
 		if err != nil || !won {
 			return nil, []secret.Digest{ended.Previous}, err
 		}
-		return revocations(ctx, now, actor, reason, ended), []secret.Digest{ended.Previous}, nil
+		return Revocations(ctx, now, actor, reason, "", ended), []secret.Digest{ended.Previous}, nil
 	})
 }
 
@@ -111,7 +111,7 @@ func (s *Service) EndOthers(ctx context.Context, subject Subject, but string, ac
 		}
 		n = len(ended)
 		buried, err := tx.EndedSince(ctx, subject, now.Add(-BuriedFor))
-		return revocations(ctx, now, actor, ReasonUser, ended...), buried, err
+		return Revocations(ctx, now, actor, ReasonUser, "", ended...), buried, err
 	})
 	return n, err
 }
@@ -136,10 +136,13 @@ func (s *Service) endTx(ctx context.Context, fn func(ctx context.Context, tx Tx)
 	return s.Bury(ctx, ended...)
 }
 
-func revocations(ctx context.Context, now time.Time, actor audit.Actor, reason Reason, ended ...Ended) []audit.Event {
+// Revocations gives oauth.token_revoked for each row that was ended. The receipt is
+// that of the kill it was part of, or empty.
+func Revocations(ctx context.Context, now time.Time, actor audit.Actor, reason Reason, receipt string, ended ...Ended) []audit.Event {
 	events := make([]audit.Event, len(ended))
 	for i, e := range ended {
-		events[i] = audit.New(ctx, now, actor, revoked{TokenID: e.ID, Subject: e.Subject.ID, Reason: reason}).About(e.Subject.Key()).Token(e.ID)
+		events[i] = audit.New(ctx, now, actor, revoked{TokenID: e.ID, Subject: e.Subject.ID, Reason: reason, ReceiptID: receipt}).
+			About(e.Subject.Key()).Token(e.ID)
 	}
 	return events
 }

@@ -38,10 +38,15 @@ type Reason string
 
 // The reasons of an end.
 const (
-	ReasonLogout         Reason = "logout"
-	ReasonUser           Reason = "user"
-	ReasonExpired        Reason = "expired"
-	ReasonSubjectChanged Reason = "subject_changed"
+	ReasonLogout             Reason = "logout"
+	ReasonUser               Reason = "user"
+	ReasonAdmin              Reason = "admin"
+	ReasonExpired            Reason = "expired"
+	ReasonSubjectChanged     Reason = "subject_changed"
+	ReasonSubjectRevoked     Reason = "subject_revoked"
+	ReasonAccountInactive    Reason = "account_inactive"
+	ReasonEmailBecameAccount Reason = "email_became_account"
+	ReasonRFC7009            Reason = "rfc7009"
 )
 
 // Ended is a session that a statement has just ended.
@@ -110,6 +115,10 @@ type Tx interface {
 	// Account reads an account as of this transaction, or returns
 	// account.ErrNotFound.
 	Account(ctx context.Context, id string) (account.Account, error)
+	// External says, as of this transaction, what keeps a person without an account
+	// from a token: an active account has their e-mail, or their identity is linked to
+	// an account.
+	External(ctx context.Context, s Subject) (emailIsAccount, linked bool, err error)
 	// EndChanged ends live rows that say the same person was somebody else: same
 	// e-mail and issuer with another subject id, or the same subject, client and
 	// label with another e-mail.

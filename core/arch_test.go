@@ -15,6 +15,7 @@ var bans = []archtest.Ban{
 		Why: "the Community Edition carries no SAML"},
 	{From: "core", Never: []string{"github.com/chromedp"}, Why: "the browser drives tests alone"},
 	domain("account"), domain("console"), domain("devicegrant"), domain("installation"), domain("token"), domain("workspace"), domain("limits"), domain("authz"), domain("jobs"),
+	domain("access"), domain("account"), domain("console"), domain("devicegrant"), domain("installation"), domain("token"), domain("workspace"), domain("limits"), domain("authz"),
 	{From: "core/internal/webui", Never: append(transports, stores...), Why: "pages are templates and view models"},
 	{From: "core/internal/httpapi", Never: append([]string{"core/internal/sqlstore", "core/internal/memstore", "core/internal/app"}, stores...),
 		But: driver, Why: "handlers ask services, never a store"},
@@ -39,6 +40,7 @@ func domain(name string) archtest.Ban {
 var rows = []archtest.Row{
 	{Package: "cmd/core", May: []string{"core/internal/cli"}},
 	{Package: "cmd/demo"},
+	{Package: "internal/access", May: []string{"core/internal/account", "core/internal/console", "core/internal/token", "pkg/audit", "pkg/canon", "pkg/fault", "pkg/secret"}},
 	{Package: "internal/account", May: []string{"pkg/fault", "pkg/secret"}},
 	{Package: "internal/app", May: []string{"core/internal/account", "core/internal/authz", "core/internal/console", "core/internal/datadir", "core/internal/devicegrant", "core/internal/httpapi", "core/internal/installation", "core/internal/jobs", "core/internal/limits", "core/internal/memstore", "core/internal/sqlstore", "core/internal/token", "core/internal/webui", "core/internal/workspace", "pkg/audit", "pkg/clientip", "pkg/config", "pkg/lifecycle", "pkg/ratelimit", "pkg/seal", "pkg/secret", "pkg/server", "pkg/sqldb", "pkg/telemetry"}},
 	{Package: "internal/authz", May: []string{"core/internal/limits", "core/internal/token", "pkg/audit", "pkg/fault", "pkg/ratelimit", "pkg/secret"}},

@@ -116,21 +116,28 @@ type Browser struct {
 // Begin starts a session for an account that has just proven itself. The presented
 // session ends: no value that existed before the sign-in is good after it.
 func (s *Service) Begin(ctx context.Context, a account.Account, how How, b Browser) (Issued, error) {
+	issued := s.Fresh(a, how, b)
+	session := issued.Session
+	event := audit.New(ctx, session.CreatedAt, audit.Account(a.ID), signedIn{How: how, SessionID: session.ID})
+	if err := s.Store.Begin(ctx, session, presented(b.Presented), event); err != nil {
+		return Issued{}, fault.Store(err)
+	}
+	s.Recorder.Committed(event)
+	return issued, nil
+}
+
+// Fresh draws a session that nothing has stored yet, for whoever begins it together
+// with another change.
+func (s *Service) Fresh(a account.Account, how How, b Browser) Issued {
 	now := s.Now().UTC().Truncate(time.Microsecond)
 	value := secret.New(secret.Random())
 	if runes := []rune(b.UserAgent); len(runes) > audit.MaxUserAgent {
 		b.UserAgent = string(runes[:audit.MaxUserAgent])
 	}
-	session := Session{
+	return Issued{Cookie: value, Signed: Signed{Account: a, Session: Session{
 		ID: canon.NewID(), AccountID: a.ID, TokenHash: secret.DigestOf(value.Reveal()), CreatedAt: now, LastSeenAt: now, ExpiresAt: now.Add(s.Max),
 		Remember: b.Remember, How: how, AuthAt: now, IP: b.IP, UserAgent: b.UserAgent,
-	}
-	event := audit.New(ctx, now, audit.Account(a.ID), signedIn{How: how, SessionID: session.ID})
-	if err := s.Store.Begin(ctx, session, presented(b.Presented), event); err != nil {
-		return Issued{}, fault.Store(err)
-	}
-	s.Recorder.Committed(event)
-	return Issued{Signed: Signed{Session: session, Account: a}, Cookie: value}, nil
+	}}}
 }
 
 func presented(value secret.Text) secret.Digest {

@@ -126,7 +126,7 @@ func (t tokenTx) End(ctx context.Context, id string, reason token.Reason, now ti
 	if !errors.Is(err, sqldb.ErrNoRows) {
 		return e, err == nil, err
 	}
-	e, err = scanEnded(t.q.QueryRow(ctx, `SELECT id, previous_hash, subject_issuer, subject_id, subject_email, account_id, client_id
+	e, err = scanEnded(t.q.QueryRow(ctx, `SELECT id, previous_hash, subject_issuer, subject_id, subject_email, account_id, connection_id, client_id
 		FROM oauth_access_tokens WHERE id = $1 AND revoked_at IS NOT NULL`, id))
 	if errors.Is(err, sqldb.ErrNoRows) {
 		return token.Ended{}, false, nil

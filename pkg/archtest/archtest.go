@@ -151,8 +151,8 @@ func broken(packages []Package, bans []Ban) (problems []string) {
 	return problems
 }
 
-// TestsOnly fails when a package whose name ends in "test" is imported by a file
-// that is no test and belongs to no such package.
+// TestsOnly fails when a package whose name ends in "test" or "testserver" is imported
+// by a file that is no test and belongs to no such package.
 func TestsOnly(t testing.TB, packages []Package) {
 	t.Helper()
 	for _, problem := range leaked(packages) {
@@ -172,7 +172,9 @@ func leaked(packages []Package) (problems []string) {
 }
 
 // forTests reports a package of test helpers by its name.
-func forTests(path string) bool { return strings.HasSuffix(path, "test") }
+func forTests(path string) bool {
+	return strings.HasSuffix(path, "test") || strings.HasSuffix(path, "testserver")
+}
 
 func within(path, prefix string) bool {
 	return path == prefix || strings.HasPrefix(path, strings.TrimSuffix(prefix, "/")+"/")

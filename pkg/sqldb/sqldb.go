@@ -54,6 +54,19 @@ type Dialect string
 // SQLite is the embedded engine.
 const SQLite Dialect = "sqlite"
 
+// SkipLocked gives the clause, with a blank before it, that ends a sub-select of rows
+// to delete: rows that another transaction has locked are passed over, so that two
+// statements delete different rows and none waits. An engine with one writer needs
+// none. It is the one clause in which the engines' texts differ.
+func (d Dialect) SkipLocked() string {
+	switch d {
+	case "postgres":
+		return " FOR UPDATE SKIP LOCKED"
+	default:
+		return ""
+	}
+}
+
 var (
 	// ErrNoRows is returned by Row.Scan when the query gave none.
 	ErrNoRows = errors.New("sqldb: no rows")

@@ -139,3 +139,11 @@ func TestWritersAreSerial(t *testing.T) {
 		t.Fatalf("writers were not serial: %d rows, %v", n, err)
 	}
 }
+
+func TestSkipLockedIsAClauseOfPostgresAlone(t *testing.T) {
+	for d, want := range map[sqldb.Dialect]string{sqldb.SQLite: "", "postgres": " FOR UPDATE SKIP LOCKED", "another": ""} {
+		if got := d.SkipLocked(); got != want {
+			t.Errorf("%s: %q", d, got)
+		}
+	}
+}

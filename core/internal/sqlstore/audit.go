@@ -9,7 +9,7 @@ import (
 	"github.com/dify-sso/dify-sso/pkg/sqldb"
 )
 
-// Audit appends events. No statement of this package updates or deletes one.
+// Audit appends events. What it has written no statement changes; AuditPrune deletes.
 type Audit struct{ DB sqldb.DB }
 
 var _ audit.Sink = Audit{}

@@ -33,6 +33,8 @@ type Durable struct {
 	Installation installation.Store
 	Audit        audit.Sink
 	Leases       jobs.Leases
+	Prune        jobs.Pruner
+	AuditPrune   jobs.AuditPruner
 }
 
 // OpenDurable gives two handles, as two processes would have them, on one fresh
@@ -52,6 +54,7 @@ func DurableStores(t *testing.T, open OpenDurable) {
 		{"installation", Installation},
 		{"audit", Audit},
 		{"leases", Leases},
+		{"prune", Prune},
 	} {
 		t.Run(suite.of, func(t *testing.T) { suite.run(t, open) })
 	}

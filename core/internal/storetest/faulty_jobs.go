@@ -30,3 +30,24 @@ func (w faultyLeases) Take(ctx context.Context, name, owner string, now time.Tim
 func (w faultyLeases) Release(ctx context.Context, name, owner string, now time.Time) error {
 	return w.f.do(ctx, "Release", func() error { return w.s.Release(ctx, name, owner, now) })
 }
+
+// FaultyPruner wraps what deletes rows that are over; the methods are "Prune.Tokens"
+// and so on.
+func FaultyPruner(s jobs.Pruner, f *Faults) jobs.Pruner { return faultyPruner{s, f} }
+
+type faultyPruner struct {
+	s jobs.Pruner
+	f *Faults
+}
+
+func (w faultyPruner) Tokens(ctx context.Context, before time.Time, limit int) (int64, error) {
+	return get(ctx, w.f, "Prune.Tokens", func() (int64, error) { return w.s.Tokens(ctx, before, limit) })
+}
+
+func (w faultyPruner) Fences(ctx context.Context, before time.Time, limit int) (int64, error) {
+	return get(ctx, w.f, "Prune.Fences", func() (int64, error) { return w.s.Fences(ctx, before, limit) })
+}
+
+func (w faultyPruner) Sessions(ctx context.Context, before time.Time, limit int) (int64, error) {
+	return get(ctx, w.f, "Prune.Sessions", func() (int64, error) { return w.s.Sessions(ctx, before, limit) })
+}

@@ -109,6 +109,6 @@ func OnSQL(db sqldb.DB) Durable {
 	return Durable{
 		DB: db, Tokens: sqlstore.Tokens{DB: db}, Console: sqlstore.Console{DB: db}, Accounts: sqlstore.Accounts{DB: db},
 		Workspaces: sqlstore.Workspaces{DB: db}, Installation: sqlstore.Installation{DB: db}, Audit: sqlstore.Audit{DB: db},
-		Leases: sqlstore.Leases{DB: db},
+		Leases: sqlstore.Leases{DB: db}, Prune: sqlstore.Prune{DB: db}, AuditPrune: sqlstore.AuditPrune{DB: db},
 	}
 }

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package jobs_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/dify-sso/dify-sso/core/internal/jobs"
+	"github.com/dify-sso/dify-sso/core/internal/storetest"
+)
+
+// What is deleted is the contract of the stores (storetest); here is what becomes of
+// their failures.
+func TestAFailingPruneSaysWhatItHasDone(t *testing.T) {
+	w := storetest.NewWorld(t)
+	var faults storetest.Faults
+	p := storetest.FaultyPruner(w.Prune, &faults)
+	for method, job := range map[string]jobs.Job{
+		"Prune.Tokens":   jobs.Tokens(p, w.Clock.Now, time.Hour),
+		"Prune.Fences":   jobs.Tokens(p, w.Clock.Now, time.Hour),
+		"Prune.Sessions": jobs.Sessions(p, w.Clock.Now),
+	} {
+		faults.Clear()
+		faults.Plan(storetest.Fault{Method: method})
+		if n, err := job.Do(t.Context()); n != 0 || !errors.Is(err, storetest.ErrInjected) {
+			t.Errorf("%s: %d, %v", method, n, err)
+		}
+	}
+	if job := jobs.Tokens(p, w.Clock.Now, time.Hour); job.Name != "prune.tokens" || job.Every != 24*time.Hour {
+		t.Errorf("%s every %s", job.Name, job.Every)
+	}
+}
+
+// full is a pruner whose batches are always full: it never comes to an end by itself.
+type full struct {
+	jobs.Pruner
+	calls int
+	stop  func()
+}
+
+func (p *full) Sessions(_ context.Context, _ time.Time, limit int) (int64, error) {
+	if p.calls++; p.calls == 3 {
+		p.stop()
+	}
+	return int64(limit), nil
+}
+
+func TestAPruneEndsBetweenItsBatches(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	p := &full{stop: stop}
+	n, err := jobs.Sessions(p, time.Now).Do(ctx)
+	if n != 1500 || p.calls != 3 || !errors.Is(err, context.Canceled) {
+		t.Fatal(n, p.calls, err)
+	}
+}

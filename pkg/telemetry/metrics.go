@@ -15,6 +15,8 @@ type Metrics struct {
 	Registry *prometheus.Registry
 	requests *prometheus.HistogramVec
 	refused  *prometheus.CounterVec
+	jobs     *prometheus.CounterVec
+	jobRows  *prometheus.CounterVec
 }
 
 // NewMetrics registers the process and HTTP metrics under a service's name.
@@ -30,12 +32,20 @@ func NewMetrics(service, version string) *Metrics {
 			Name: "dify_sso_rate_limited_total", Help: "Calls refused by a rate limit, by policy.",
 			ConstLabels: prometheus.Labels{"service": service},
 		}, []string{"policy"}),
+		jobs: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dify_sso_job_turns_total", Help: "Turns of background jobs that this process took, by outcome.",
+			ConstLabels: prometheus.Labels{"service": service},
+		}, []string{"job", "outcome"}),
+		jobRows: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dify_sso_job_rows_total", Help: "Rows that background jobs of this process dealt with.",
+			ConstLabels: prometheus.Labels{"service": service},
+		}, []string{"job"}),
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "dify_sso_build_info", Help: "Always 1; the version is a label.", ConstLabels: prometheus.Labels{"service": service, "version": version},
 	})
 	build.Set(1)
-	m.Registry.MustRegister(m.requests, m.refused, build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.Registry.MustRegister(m.requests, m.refused, m.jobs, m.jobRows, build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
@@ -47,6 +57,12 @@ func (m *Metrics) Observe(route string, status int, took time.Duration) {
 
 // Refused counts a refusal by a limit.
 func (m *Metrics) Refused(policy string) { m.refused.WithLabelValues(policy).Inc() }
+
+// Job counts a turn of a background job and the rows that it dealt with.
+func (m *Metrics) Job(job, outcome string, rows int64) {
+	m.jobs.WithLabelValues(job, outcome).Inc()
+	m.jobRows.WithLabelValues(job).Add(float64(rows))
+}
 
 // Gauge registers a value that is read when metrics are.
 func (m *Metrics) Gauge(name, help string, read func() float64) {

@@ -18,6 +18,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
 	"github.com/dify-sso/dify-sso/core/internal/httpapi"
 	"github.com/dify-sso/dify-sso/core/internal/installation"
+	"github.com/dify-sso/dify-sso/core/internal/jobs"
 	"github.com/dify-sso/dify-sso/core/internal/limits"
 	"github.com/dify-sso/dify-sso/core/internal/sqlstore"
 	"github.com/dify-sso/dify-sso/core/internal/token"
@@ -50,6 +51,7 @@ type App struct {
 	tokens   *token.Service
 	limits   *limits.Table
 	recorder *audit.Recorder
+	runner   *jobs.Runner
 	public   *fiber.App
 	inner    *fiber.App
 	schema   *sqlstore.Migrator
@@ -143,6 +145,10 @@ func (a *App) build(ctx context.Context, k *keys) error {
 	bearer, err := authz.New(authz.Deps{Kinds: kinds, Tokens: a.tokens, Gate: st.Gate, Limits: a.limits, Recorder: recorder, Now: now})
 	if err != nil {
 		return err
+	}
+	a.runner = &jobs.Runner{
+		Leases: st.Leases, Owner: jobs.NewOwner(), Now: now, Log: a.opts.Log,
+		Report: func(job string, o jobs.Outcome, rows int64) { metrics.Job(job, string(o), rows) },
 	}
 	metrics.Gauge("dify_sso_device_grants", "Live device authorizations.", func() float64 {
 		n, _ := st.Grants.Live(context.Background())

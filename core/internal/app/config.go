@@ -31,6 +31,8 @@ type Config struct {
 	RateLimits        string `env:"RATE_LIMITS" doc:"overrides of any limit by name, such as device.code.addr=120/1h,bearer.token=0"`
 	DeviceMaxGrants   int    `env:"DEVICE_MAX_GRANTS" doc:"live device authorizations kept in process; beyond it 503"`
 	OAuthTTLDays      int    `env:"OAUTH_TTL_DAYS" doc:"life of a token in days; brought into 1 to 365"`
+	TokenRetention    int    `env:"OAUTH_ACCESS_TOKEN_RETENTION_DAYS" doc:"days for which a token stays on record after its end; 1 to 3650"`
+	CleanTokens       bool   `env:"ENABLE_CLEAN_OAUTH_ACCESS_TOKENS_TASK" doc:"whether tokens are deleted after that time; false keeps them all"`
 	SessionIdleHours  int    `env:"SESSION_IDLE_HOURS" doc:"hours after which an unseen browser is signed out unless remembered; 1 to 168"`
 	SessionMaxDays    int    `env:"SESSION_MAX_DAYS" doc:"days after which every browser is signed out; 1 to 90"`
 	PasswordMinLength int    `env:"PASSWORD_MIN_LENGTH" doc:"least length of a new password in characters; 8 to 64"`
@@ -47,6 +49,8 @@ type Config struct {
 
 	LogLevel  string `env:"LOG_LEVEL" doc:"debug, info, warn or error"`
 	LogFormat string `env:"LOG_FORMAT" doc:"json or text"`
+
+	AuditRetentionDays int `env:"AUDIT_RETENTION_DAYS" doc:"days of audit events that core audit prune keeps; 0 to 36500, 0 keeps all"`
 }
 
 // Defaults are the settings of a fresh embedded installation on one machine.
@@ -58,7 +62,7 @@ func Defaults() Config {
 
 		KnownClientIDs:    []string{"difyctl", "difyauth"},
 		RateLimitPerToken: 60, ApproveRateLimit: 10,
-		DeviceMaxGrants: 100_000, OAuthTTLDays: 14,
+		DeviceMaxGrants: 100_000, OAuthTTLDays: 14, TokenRetention: 30, CleanTokens: true,
 		SessionIdleHours: 12, SessionMaxDays: 30, PasswordMinLength: 8,
 
 		ShutdownGrace: 20 * time.Second,

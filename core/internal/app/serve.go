@@ -52,15 +52,7 @@ func (a *App) Serve(ctx context.Context, l *Listeners) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	workers := make(chan error, 1)
-	go func() {
-		workers <- lifecycle.Run(background,
-			a.surviving("audit", a.recorder.Run),
-			a.surviving("token usage", a.tokens.RunUsage),
-			a.surviving("tombstones", a.tokens.RunBurials),
-			a.surviving("grant clean-up", a.devices.RunCleanup),
-			a.surviving("sweep", jobs.Sweep(a.opts.Now, a.sweep)),
-		)
-	}()
+	go func() { workers <- lifecycle.Run(background, a.workers()...) }()
 	served := make(chan error, 2)
 	go func() { served <- a.public.Listener(server.Bounded(a.public, l.Public, a.Settings.MaxConnections)) }()
 	go func() { served <- a.inner.Listener(l.Inner) }()
@@ -84,6 +76,32 @@ func (a *App) Serve(ctx context.Context, l *Listeners) error {
 	}
 	stop()
 	return errors.Join(failure, <-workers)
+}
+
+// workers are what runs beside the listeners.
+func (a *App) workers() []lifecycle.Worker {
+	list := []lifecycle.Worker{
+		a.surviving("audit", a.recorder.Run),
+		a.surviving("token usage", a.tokens.RunUsage),
+		a.surviving("tombstones", a.tokens.RunBurials),
+		a.surviving("grant clean-up", a.devices.RunCleanup),
+		a.surviving("sweep", jobs.Sweep(a.opts.Now, a.sweep)),
+	}
+	for _, job := range a.Jobs() {
+		list = append(list, a.surviving(job.Name, a.runner.Worker(job)))
+	}
+	return list
+}
+
+// Jobs gives what Serve does in the background for all processes that share the
+// stores, each under its lease. Fences go even where tokens are kept: nobody asks for
+// them any more.
+func (a *App) Jobs() []jobs.Job {
+	keep := days(a.Settings.TokenRetention)
+	if !a.Settings.CleanTokens {
+		keep = 0
+	}
+	return []jobs.Job{jobs.Tokens(a.Stores.Prune, a.opts.Now, keep), jobs.Sessions(a.Stores.Prune, a.opts.Now)}
 }
 
 // workerPause keeps a worker that panics at every start from filling the log.

@@ -95,6 +95,8 @@ func judge(cfg Config, problems *config.Problems) *Settings {
 	within("OPENAPI_RATE_LIMIT_PER_TOKEN", cfg.RateLimitPerToken, 0, 100_000)
 	within("DEVICE_FLOW_APPROVE_RATE_LIMIT_PER_HOUR", cfg.ApproveRateLimit, 1, 1000)
 	within("DEVICE_MAX_GRANTS", cfg.DeviceMaxGrants, 1, 10_000_000)
+	within("OAUTH_ACCESS_TOKEN_RETENTION_DAYS", cfg.TokenRetention, 1, 3650)
+	within("AUDIT_RETENTION_DAYS", cfg.AuditRetentionDays, 0, MaxAuditDays)
 	within("SESSION_IDLE_HOURS", cfg.SessionIdleHours, 1, 168)
 	within("SESSION_MAX_DAYS", cfg.SessionMaxDays, 1, 90)
 	within("PASSWORD_MIN_LENGTH", cfg.PasswordMinLength, 8, 64)
@@ -133,9 +135,15 @@ func judge(cfg Config, problems *config.Problems) *Settings {
 		s.Warnings = append(s.Warnings, fmt.Sprintf("OAUTH_TTL_DAYS=%d was brought to %d", cfg.OAuthTTLDays, clamped))
 		s.OAuthTTLDays = clamped
 	}
+	if !cfg.CleanTokens {
+		s.Warnings = append(s.Warnings, "ENABLE_CLEAN_OAUTH_ACCESS_TOKENS_TASK=false: tokens that are over are never deleted")
+	}
 	s.judgeLimits(problems)
 	return s
 }
+
+// MaxAuditDays is the longest time for which audit events can be asked to be kept.
+const MaxAuditDays = 36_500
 
 // minSetupToken keeps a set-up code beyond guessing within its rate limit.
 const minSetupToken = 16

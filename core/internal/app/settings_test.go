@@ -43,6 +43,10 @@ func TestSettings(t *testing.T) {
 		{name: "a limit that does not exist", given: map[string]string{"RATE_LIMITS": "bearer.tokens=1"}, want: []string{"RATE_LIMITS"}},
 		{name: "a limit that does not parse", given: map[string]string{"RATE_LIMITS": "bearer.token=many"}, want: []string{"RATE_LIMITS"}},
 		{name: "limits of single settings", given: map[string]string{"OPENAPI_RATE_LIMIT_PER_TOKEN": "-1", "DEVICE_FLOW_APPROVE_RATE_LIMIT_PER_HOUR": "0"}, want: []string{"DEVICE_FLOW_APPROVE_RATE_LIMIT_PER_HOUR", "OPENAPI_RATE_LIMIT_PER_TOKEN"}},
+		{name: "retention out of its bounds", given: map[string]string{"OAUTH_ACCESS_TOKEN_RETENTION_DAYS": "0", "AUDIT_RETENTION_DAYS": "-1", "ENABLE_CLEAN_OAUTH_ACCESS_TOKENS_TASK": "maybe"},
+			want: []string{"AUDIT_RETENTION_DAYS", "ENABLE_CLEAN_OAUTH_ACCESS_TOKENS_TASK", "OAUTH_ACCESS_TOKEN_RETENTION_DAYS"}},
+		{name: "retention beyond its bounds", given: map[string]string{"OAUTH_ACCESS_TOKEN_RETENTION_DAYS": "3651", "AUDIT_RETENTION_DAYS": "36501"},
+			want: []string{"AUDIT_RETENTION_DAYS", "OAUTH_ACCESS_TOKEN_RETENTION_DAYS"}},
 		{name: "a client id with a blank", given: map[string]string{"OPENAPI_KNOWN_CLIENT_IDS": "a b"}, want: []string{"OPENAPI_KNOWN_CLIENT_IDS"}},
 	}
 	for _, tc := range refused {
@@ -82,6 +86,12 @@ func TestSettings(t *testing.T) {
 			if s.OAuthTTLDays != want || warned != (given == "0" || given == "366") {
 				t.Errorf("%s became %d, warnings %q", given, s.OAuthTTLDays, s.Warnings)
 			}
+		}
+	})
+	t.Run("a pruner that is off is warned of", func(t *testing.T) {
+		s, err := app.Load(app.Sources{Flags: map[string]string{"ENABLE_CLEAN_OAUTH_ACCESS_TOKENS_TASK": "false"}})
+		if err != nil || len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0], "ENABLE_CLEAN_OAUTH_ACCESS_TOKENS_TASK") {
+			t.Fatalf("%v %v", err, s)
 		}
 	})
 	t.Run("LIM-5 a limit that is off is warned of", func(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/datadir"
 	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
 	"github.com/dify-sso/dify-sso/core/internal/installation"
+	"github.com/dify-sso/dify-sso/core/internal/jobs"
 	"github.com/dify-sso/dify-sso/core/internal/memstore"
 	"github.com/dify-sso/dify-sso/core/internal/sqlstore"
 	"github.com/dify-sso/dify-sso/core/internal/token"
@@ -36,6 +37,8 @@ type Stores struct {
 	Bearers      token.Cache
 	Gate         authz.Gate
 	Counters     ratelimit.Store
+	Leases       jobs.Leases
+	Prune        jobs.Pruner
 
 	// sweep frees what is over; nil where the store does that by itself.
 	sweep func(now time.Time)
@@ -74,6 +77,7 @@ func openStores(ctx context.Context, s *Settings) (*Stores, error) {
 	return &Stores{
 		DB: db, Accounts: sqlstore.Accounts{DB: db}, Workspaces: sqlstore.Workspaces{DB: db}, Tokens: sqlstore.Tokens{DB: db},
 		Console: sqlstore.Console{DB: db}, Installation: sqlstore.Installation{DB: db}, Audit: sqlstore.Audit{DB: db},
+		Leases: sqlstore.Leases{DB: db}, Prune: sqlstore.Prune{DB: db},
 		Grants: grants, Bearers: bearers, Gate: memstore.Gate{Counters: counters, Bearers: bearers}, Counters: counters,
 		sweep: func(now time.Time) { grants.Sweep(now); counters.Sweep(now) },
 	}, nil

@@ -30,11 +30,7 @@ func (s Console) Begin(ctx context.Context, session console.Session, replaces se
 		if _, err := tx.Exec(ctx, `DELETE FROM console_sessions WHERE token_hash = $1`, replaces[:]); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, `INSERT INTO console_sessions
-			(id, account_id, token_hash, created_at, last_seen_at, expires_at, remember, how, auth_at, ip, user_agent)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-			session.ID, session.AccountID, session.TokenHash[:], session.CreatedAt, session.LastSeenAt, session.ExpiresAt, session.Remember,
-			string(session.How), session.AuthAt, session.IP, session.UserAgent); err != nil {
+		if err := insertBrowser(ctx, tx, session); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, `UPDATE accounts SET last_login_at = $1, last_login_ip = $2 WHERE id = $3`,
@@ -43,6 +39,14 @@ func (s Console) Begin(ctx context.Context, session console.Session, replaces se
 		}
 		return appendEvents(ctx, tx, events)
 	})
+}
+
+func insertBrowser(ctx context.Context, q sqldb.Querier, s console.Session) error {
+	_, err := q.Exec(ctx, `INSERT INTO console_sessions
+		(id, account_id, token_hash, created_at, last_seen_at, expires_at, remember, how, auth_at, ip, user_agent)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+		s.ID, s.AccountID, s.TokenHash[:], s.CreatedAt, s.LastSeenAt, s.ExpiresAt, s.Remember, string(s.How), s.AuthAt, s.IP, s.UserAgent)
+	return err
 }
 
 // ByDigest implements console.Store.

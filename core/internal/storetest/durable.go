@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/dify-sso/dify-sso/core/internal/access"
 	"github.com/dify-sso/dify-sso/core/internal/account"
 	"github.com/dify-sso/dify-sso/core/internal/console"
 	"github.com/dify-sso/dify-sso/core/internal/installation"
@@ -27,6 +28,7 @@ import (
 type Durable struct {
 	DB           sqldb.DB
 	Tokens       token.Store
+	Access       access.Store
 	Console      console.Store
 	Accounts     account.Store
 	Workspaces   workspace.Store
@@ -48,6 +50,7 @@ func DurableStores(t *testing.T, open OpenDurable) {
 		run func(*testing.T, OpenDurable)
 	}{
 		{"tokens", Tokens},
+		{"access", Access},
 		{"console sessions", Console},
 		{"accounts", Accounts},
 		{"workspaces", Workspaces},

@@ -107,7 +107,7 @@ func openSQLite(t *testing.T, path string) Durable {
 // OnSQL gives the durable stores on a database.
 func OnSQL(db sqldb.DB) Durable {
 	return Durable{
-		DB: db, Tokens: sqlstore.Tokens{DB: db}, Console: sqlstore.Console{DB: db}, Accounts: sqlstore.Accounts{DB: db},
+		DB: db, Tokens: sqlstore.Tokens{DB: db}, Access: sqlstore.Access{DB: db}, Console: sqlstore.Console{DB: db}, Accounts: sqlstore.Accounts{DB: db},
 		Workspaces: sqlstore.Workspaces{DB: db}, Installation: sqlstore.Installation{DB: db}, Audit: sqlstore.Audit{DB: db},
 		Leases: sqlstore.Leases{DB: db}, Prune: sqlstore.Prune{DB: db}, AuditPrune: sqlstore.AuditPrune{DB: db},
 	}

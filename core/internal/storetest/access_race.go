@@ -16,6 +16,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/access"
 	"github.com/dify-sso/dify-sso/core/internal/account"
 	"github.com/dify-sso/dify-sso/core/internal/console"
+	"github.com/dify-sso/dify-sso/core/internal/memstore"
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/pkg/audit"
 	"github.com/dify-sso/dify-sso/pkg/canon"
@@ -94,7 +95,7 @@ func (d Durable) replica(t *testing.T, s access.Store, now time.Time) replica {
 	if err != nil {
 		t.Fatal(err)
 	}
-	minter, err := token.New(token.Deps{Store: d.Tokens, Kinds: kinds, Recorder: recorder, Now: clock, TTL: 14 * 24 * time.Hour})
+	minter, err := token.New(token.Deps{Cache: memstore.NewBearers(1000), Store: d.Tokens, Kinds: kinds, Recorder: recorder, Now: clock, TTL: 14 * 24 * time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ var bans = []archtest.Ban{
 	{From: "pkg", Never: []string{"core", "sso-bridge"}, Why: "what both services share knows neither"},
 	plain("audit"), plain("canon"), plain("config"), plain("fault"), plain("lifecycle"), plain("page"), plain("ratelimit"), plain("seal"), plain("secret"), plain("wire"),
 	{From: "pkg/sqldb", Never: []string{"github.com/gofiber", "net/http"}, Why: "the seam over SQL knows no transport"},
+	{From: "pkg/redisdb", Never: []string{"github.com/gofiber", "net/http", "database/sql"}, Why: "the seam over Redis knows no transport and no other engine"},
 }
 
 func plain(name string) archtest.Ban {
@@ -31,6 +32,7 @@ var rows = []archtest.Row{
 	{Package: "lifecycle"},
 	{Package: "page"},
 	{Package: "ratelimit"},
+	{Package: "redisdb", May: []string{"pkg/secret"}},
 	{Package: "seal"},
 	{Package: "secret"},
 	{Package: "server", May: []string{"pkg/audit", "pkg/clientip", "pkg/fault", "pkg/ratelimit"}},

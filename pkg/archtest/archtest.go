@@ -173,7 +173,7 @@ func leaked(packages []Package) (problems []string) {
 
 // forTests reports a package of test helpers by its name.
 func forTests(path string) bool {
-	return strings.HasSuffix(path, "test") || strings.HasSuffix(path, "testserver")
+	return strings.HasSuffix(path, "test") || strings.HasSuffix(path, "/testserver")
 }
 
 func within(path, prefix string) bool {

@@ -47,6 +47,7 @@ func TestBans(t *testing.T) {
 
 func TestTestsOnly(t *testing.T) {
 	one(t, leaked([]Package{{Path: "core/a", Imports: []string{"core/storetest"}}}), "core/a imports core/storetest")
+	one(t, leaked([]Package{{Path: "core/a", Imports: []string{"pkg/testserver"}}}), "core/a imports pkg/testserver")
 	one(t, leaked([]Package{{Path: "core/apitest", Imports: []string{"core/storetest", "net/http/httptest"}}, {Path: "core/a", Imports: []string{"net/http/httptest"}}}), "")
 }
 

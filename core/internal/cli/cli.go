@@ -140,6 +140,7 @@ http://127.0.0.1:5001.
   core serve                 serve, on the embedded database
   core admin setup-code      let the first owner in by a browser
   core admin create-owner    or create them here
+  core audit prune           delete old audit events, from a timer
   core config print          every setting with its value
 
 Exit codes: 0 done, 1 failed, 2 wrong arguments or settings.`,
@@ -150,7 +151,7 @@ Exit codes: 0 done, 1 failed, 2 wrong arguments or settings.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	c.settingFlags(root)
 	group(root)
-	root.AddCommand(c.serve(), c.config(), c.migrate(), c.admin(), c.version())
+	root.AddCommand(c.serve(), c.config(), c.migrate(), c.admin(), c.audit(), c.version())
 	return root
 }
 

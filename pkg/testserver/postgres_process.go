@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -23,7 +22,7 @@ import (
 // PostgresServer is a Postgres process of a test's own, to be stopped and killed.
 type PostgresServer struct {
 	bin, dir string
-	port     int
+	port     string
 	settings []string
 	as       *syscall.Credential // nil: as this process
 
@@ -51,7 +50,7 @@ func StartPostgres(t testing.TB) *PostgresServer {
 
 // URL is the address of the server's own database.
 func (s *PostgresServer) URL() string {
-	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", s.port)
+	return fmt.Sprintf("postgres://postgres@127.0.0.1:%s/postgres?sslmode=disable", s.port)
 }
 
 // Database gives a fresh, empty database on this server.
@@ -121,7 +120,7 @@ func (s *PostgresServer) start() error {
 }
 
 func (s *PostgresServer) startOnce(deadline time.Time) error {
-	args := []string{"-D", s.dir, "-p", strconv.Itoa(s.port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="}
+	args := []string{"-D", s.dir, "-p", s.port, "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="}
 	for _, setting := range s.settings {
 		args = append(args, "-c", setting)
 	}
@@ -253,15 +252,6 @@ func unprivileged() (*syscall.Credential, error) {
 		}
 	}
 	return nil, errors.New("postgres refuses root, and there is neither a user postgres nor nobody")
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
 // lockedBuffer keeps what a server says.

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/dify-sso/dify-sso/pkg/redisdb"
 	"github.com/dify-sso/dify-sso/pkg/secret"
 )
 
@@ -21,6 +22,13 @@ type Config struct {
 	DataDir        string      `env:"DATA_DIR" doc:"directory of the embedded database, generated keys and the lock"`
 	SecretKey      secret.Text `env:"SECRET_KEY" doc:"at least 32 bytes; CSRF tokens and user-code digests derive from it; created in DATA_DIR when empty"`
 	SealingKeyFile string      `env:"SEALING_KEY_FILE" doc:"file with one id:base64(32 bytes) per line, the first seals, all open; created in DATA_DIR when empty"`
+
+	RedisURL              secret.Text `env:"REDIS_URL" doc:"short-lived store of a fleet, redis:// or rediss://, several addresses as a comma list; empty keeps it in this process; needs DATABASE_URL"`
+	RedisMode             string      `env:"REDIS_MODE" doc:"single, sentinel or cluster"`
+	RedisMasterName       string      `env:"REDIS_MASTER_NAME" doc:"name of the master in sentinel mode"`
+	RedisSentinelPassword secret.Text `env:"REDIS_SENTINEL_PASSWORD" doc:"password of the sentinels"`
+	RedisCAFile           string      `env:"REDIS_CA_FILE" doc:"PEM file of roots to trust beside the system's, for rediss://"`
+	RedisKeyPrefix        string      `env:"REDIS_KEY_PREFIX" doc:"before every key; at most 32 of letters, digits, :, _ and -"`
 
 	TrustedProxies []netip.Prefix `env:"TRUSTED_PROXIES" doc:"networks whose X-Forwarded-For counts, as a comma list of CIDRs"`
 
@@ -59,6 +67,7 @@ func Defaults() Config {
 		Listen: "127.0.0.1:5001", InnerListen: "127.0.0.1:5002",
 		ConsoleAPIURL: "http://127.0.0.1:5001",
 		DataDir:       "./data",
+		RedisMode:     string(redisdb.Single),
 
 		KnownClientIDs:    []string{"difyctl", "difyauth"},
 		RateLimitPerToken: 60, ApproveRateLimit: 10,

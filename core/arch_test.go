@@ -52,7 +52,7 @@ var rows = []archtest.Row{
 	{Package: "internal/installation", May: []string{"core/internal/account", "core/internal/workspace", "pkg/audit", "pkg/canon", "pkg/fault", "pkg/seal", "pkg/secret"}},
 	{Package: "internal/jobs"},
 	{Package: "internal/limits", May: []string{"pkg/audit", "pkg/fault", "pkg/ratelimit"}},
-	{Package: "internal/memstore", May: []string{"core/internal/devicegrant", "core/internal/token", "pkg/ratelimit", "pkg/secret"}},
+	{Package: "internal/memstore", May: []string{"core/internal/authz", "core/internal/devicegrant", "core/internal/token", "pkg/ratelimit", "pkg/secret"}},
 	{Package: "internal/sqlstore", May: []string{"migrations", "core/internal/access", "core/internal/account", "core/internal/console", "core/internal/installation", "core/internal/jobs", "core/internal/token", "core/internal/workspace", "pkg/audit", "pkg/canon", "pkg/secret", "pkg/sqldb"}},
 	{Package: "internal/token", May: []string{"core/internal/account", "pkg/audit", "pkg/canon", "pkg/fault", "pkg/secret"}},
 	{Package: "internal/webui", May: []string{"pkg/page"}},

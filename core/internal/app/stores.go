@@ -79,7 +79,7 @@ func openStores(ctx context.Context, s *Settings) (*Stores, error) {
 		Console: sqlstore.Console{DB: db}, Installation: sqlstore.Installation{DB: db}, Audit: sqlstore.Audit{DB: db},
 		Leases: sqlstore.Leases{DB: db}, Prune: sqlstore.Prune{DB: db},
 		Grants: grants, Bearers: bearers, Gate: memstore.Gate{Counters: counters, Bearers: bearers}, Counters: counters,
-		sweep: func(now time.Time) { grants.Sweep(now); counters.Sweep(now) },
+		sweep: func(now time.Time) { grants.Sweep(now); bearers.Sweep(now); counters.Sweep(now) },
 	}, nil
 }
 

@@ -28,7 +28,8 @@ const (
 type Server struct {
 	URL   string // of the public listener, which is also the public address
 	Inner string // of the second listener
-	Dir   string // the data directory
+	Dir   string // the data directory of the embedded stores
+	Pair  *Pair  // the stores of a fleet, or nil
 	App   *app.App
 	Log   *Buffer
 	Clock *Clock
@@ -36,6 +37,7 @@ type Server struct {
 	settings map[string]string
 	wrap     func(*app.Stores)
 	fresh    bool
+	embedded bool
 }
 
 // Option changes how a server starts.
@@ -60,15 +62,15 @@ func Start(t testing.TB, options ...Option) *Server {
 	for _, o := range options {
 		o(s)
 	}
-	if s.Dir == "" {
-		s.Dir = t.TempDir()
+	if OnFleet() && !s.embedded && s.Pair == nil {
+		s.Pair = NewPair(t)
 	}
 	public, inner := listen(t), listen(t)
 	s.URL, s.Inner = "http://"+public.Addr().String(), "http://"+inner.Addr().String()
 	if _, ok := s.settings["CONSOLE_API_URL"]; !ok {
 		s.settings["CONSOLE_API_URL"] = s.URL
 	}
-	s.settings["DATA_DIR"] = s.Dir
+	s.place(t)
 	settings, err := app.Load(app.Sources{Flags: s.settings})
 	if err != nil {
 		t.Fatal(err)
@@ -93,6 +95,21 @@ func Start(t testing.TB, options ...Option) *Server {
 		}
 	})
 	return s
+}
+
+// place says where the server keeps what it knows.
+func (s *Server) place(t testing.TB) {
+	if s.Pair == nil {
+		if s.Dir == "" {
+			s.Dir = t.TempDir()
+		}
+		s.settings["DATA_DIR"] = s.Dir
+		return
+	}
+	s.Clock.aged = s.Pair.aged
+	for key, value := range s.Pair.settings {
+		s.settings[key] = value
+	}
 }
 
 func (s *Server) setUp(t testing.TB) {
@@ -125,6 +142,7 @@ func listen(t testing.TB) net.Listener {
 type Clock struct {
 	mu     sync.Mutex
 	offset time.Duration
+	aged   func(d time.Duration) // lets time pass in stores that have a clock of their own
 }
 
 // Now reads the clock.
@@ -139,6 +157,9 @@ func (c *Clock) Advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.offset += d
+	if c.aged != nil && d > 0 {
+		c.aged(d)
+	}
 }
 
 // Buffer is a log that is written while a test reads it.

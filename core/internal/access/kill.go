@@ -41,7 +41,8 @@ func (s *Service) Kill(ctx context.Context, t Target, reason string, actor audit
 	if err != nil {
 		return Receipt{}, err
 	}
-	if reason, ok := canon.Text(reason, MaxReason); !ok || reason == "" {
+	reason, ok := canon.Text(reason, MaxReason)
+	if !ok {
 		return Receipt{}, ErrTarget
 	}
 	if t, err = s.ownAccount(ctx, t); err != nil {

@@ -50,10 +50,10 @@ func (s *Service) ChangePassword(ctx context.Context, c PasswordChange) (console
 func (s *Service) changePassword(ctx context.Context, c PasswordChange) (console.Issued, error) {
 	none := console.Issued{}
 	a, err := s.Accounts.ByID(ctx, c.Signed.Account.ID)
-	if errors.Is(err, account.ErrNotFound) {
+	switch {
+	case errors.Is(err, account.ErrNotFound), err == nil && a.Status != account.Active:
 		return none, console.ErrUnauthorized
-	}
-	if err != nil {
+	case err != nil:
 		return none, fault.Store(err)
 	}
 	fits, _, err := s.Passwords.Verify(ctx, c.Old, a.PasswordHash)

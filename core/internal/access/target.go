@@ -3,6 +3,10 @@
 package access
 
 import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/pkg/canon"
 	"github.com/dify-sso/dify-sso/pkg/fault"
@@ -69,7 +73,12 @@ func (t Target) form() (form, bool) {
 }
 
 func (t Target) bounded() bool {
-	return len(t.Issuer) <= MaxIdentity && len(t.SubjectID) <= MaxIdentity && len(t.ConnectionID) <= MaxConnection
+	return plain(t.Issuer, MaxIdentity) && plain(t.SubjectID, MaxIdentity) && plain(t.ConnectionID, MaxConnection)
+}
+
+// plain: no identity has a control character, and a column of text takes no NUL.
+func plain(s string, most int) bool {
+	return len(s) <= most && utf8.ValidString(s) && strings.IndexFunc(s, unicode.IsControl) < 0
 }
 
 // key is the counter that the target names, and rows what stands under it.

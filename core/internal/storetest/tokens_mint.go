@@ -56,6 +56,28 @@ func tokenUpserts(t *testing.T, open OpenDurable) {
 		}
 	})
 
+	// Closing happens at a use. A device that is not used again until its login has run
+	// out leaves a row that nobody closed, and its index entry must not be in the way.
+	t.Run("TK-2 a row that ran out and was never closed is rotated in place", func(t *testing.T) {
+		a, b := open(t)
+		who := a.subject(t, "ada@example.com")
+		first := a.login(t, device(who, "l", "one", after(-30*24*time.Hour)))
+		again := device(who, "l", "two", start)
+		id, previous := b.upsert(t, again)
+		if id != first.ID || previous != first.TokenHash {
+			t.Fatalf("id %s, want %s; previous hash fits: %t", id, first.ID, previous == first.TokenHash)
+		}
+		a.dead(t, first.TokenHash)
+		again.ID = first.ID
+		same(t, "after the second login", a.resolve(t, again.TokenHash), again)
+		if list, total, err := a.Tokens.List(t.Context(), who, start, 0, 10); err != nil || total != 1 || len(list) != 1 {
+			t.Fatalf("%d of %d live, %v", len(list), total, err)
+		}
+		if n, err := a.Prune.Tokens(t.Context(), start, 10); err != nil || n != 0 {
+			t.Fatalf("the rotated row counts as over: %d, %v", n, err)
+		}
+	})
+
 	t.Run("an ended row is not revived: the next login is a new row", func(t *testing.T) {
 		a, b := open(t)
 		who := a.subject(t, "ada@example.com")

@@ -75,6 +75,25 @@ func TestMint(t *testing.T) {
 		}
 	})
 
+	t.Run("TK-2 login again over a token that ran out unseen goes on in its session", func(t *testing.T) {
+		b := newBench(t)
+		first := b.minted(b.request("l"))
+		b.Clock.Advance(life + 40*24*time.Hour)
+		second := b.minted(b.request("l"))
+		if second.Session.ID != first.Session.ID || b.rows() != 1 {
+			t.Fatalf("%d rows", b.rows())
+		}
+		b.dead(first, token.CauseRevoked)
+		b.alive(second)
+		// Its end was never seen, so nothing says that it ran out; the mint says that it rotated.
+		if n := len(b.Recorded(t, "oauth.token_expired")); n != 0 {
+			t.Errorf("%d events of expiry", n)
+		}
+		if events := b.Recorded(t, "oauth.token_minted"); len(events) != 2 || fields(t, events[1])["rotated"] != true {
+			t.Errorf("events %+v", events)
+		}
+	})
+
 	t.Run("TK-5 a changed e-mail ends the row that bears the former one", func(t *testing.T) {
 		b := newBench(t)
 		first := b.minted(b.request("l"))

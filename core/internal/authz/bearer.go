@@ -60,7 +60,7 @@ type Tokens interface {
 	// ResolveKnown is documented at token.Service.
 	ResolveKnown(ctx context.Context, kind token.Kind, d secret.Digest, known token.Remembered, cached bool) (token.Identity, error)
 	// Used is documented at token.Service.
-	Used(id, ip string)
+	Used(id string, minted time.Time, ip string)
 }
 
 // Deps is what a BearerAuthenticator needs; all fields are required.
@@ -122,7 +122,7 @@ func (b *BearerAuthenticator) Authenticate(ctx context.Context, rule Rule, p Pre
 			return c, err
 		}
 	}
-	b.Tokens.Used(c.SessionID, p.IP)
+	b.Tokens.Used(c.SessionID, c.CreatedAt, p.IP)
 	return c, nil
 }
 

@@ -41,7 +41,7 @@ func (s *tokens) ResolveKnown(_ context.Context, kind token.Kind, digest secret.
 	return token.Identity{Context: token.Context{SessionID: "session", Subject: token.AccountSubject("ada", ""), AccountName: "Ada"}, Kind: kind}, nil
 }
 
-func (s *tokens) Used(id, ip string) { s.used = append(s.used, id+" "+ip) }
+func (s *tokens) Used(id string, _ time.Time, ip string) { s.used = append(s.used, id+" "+ip) }
 
 var (
 	external = token.Kind{Prefix: "dfoe_", SubjectType: "external_sso", Scopes: []token.Scope{token.ScopeAppsRun}}

@@ -55,7 +55,7 @@ func TestMint(t *testing.T) {
 	t.Run("TK-2 INV-9 login again keeps the session and kills the former token", func(t *testing.T) {
 		b := newBench(t)
 		first := b.minted(b.request("l"))
-		b.Used(first.Session.ID, "192.0.2.9")
+		b.Used(first.Session.ID, first.Session.CreatedAt, "192.0.2.9")
 		if err := b.FlushUsage(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -27,7 +27,7 @@ func ClampTTLDays(days int) (clamped int, changed bool) {
 	return clamped, clamped != days
 }
 
-// Deps is what a Service needs. All fields are required but NewSecret.
+// Deps is what a Service needs. All fields are required but NewSecret and Jitter.
 type Deps struct {
 	Store    Store
 	Cache    Cache
@@ -39,6 +39,8 @@ type Deps struct {
 	// NewSecret draws the random part of a token; nil means secret.Random. Tests
 	// force collisions with it.
 	NewSecret func() string
+	// Jitter gives a time from 0 to below most; nil draws one.
+	Jitter func(most time.Duration) time.Duration
 }
 
 // Service mints, resolves and ends sessions. It is safe for concurrent use.
@@ -56,6 +58,9 @@ func New(d Deps) (*Service, error) {
 	}
 	if d.NewSecret == nil {
 		d.NewSecret = secret.Random
+	}
+	if d.Jitter == nil {
+		d.Jitter = draw
 	}
 	return &Service{Deps: d, usage: newUsage()}, nil
 }

@@ -28,6 +28,7 @@ type bench struct {
 	faults storetest.Faults
 	ada    account.Account
 	grants int
+	jitter time.Duration
 	draws  []string // the secrets that are drawn next; then random ones
 }
 
@@ -38,6 +39,7 @@ func newBench(t *testing.T) *bench {
 	b := &bench{World: storetest.NewWorld(t), t: t}
 	s, err := token.New(token.Deps{
 		Store: storetest.FaultyTokens(b.Tokens, &b.faults), Cache: storetest.FaultyCache(b.Bearers, &b.faults), Kinds: registry(t), Recorder: b.Recorder, Now: b.Clock.Now, TTL: life, NewSecret: b.draw,
+		Jitter: func(time.Duration) time.Duration { return b.jitter },
 	})
 	if err != nil {
 		t.Fatal(err)

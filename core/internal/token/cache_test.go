@@ -16,6 +16,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/storetest"
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/pkg/audit"
+	"github.com/dify-sso/dify-sso/pkg/fault"
 	"github.com/dify-sso/dify-sso/pkg/secret"
 )
 
@@ -157,6 +158,19 @@ func TestCachedAnswers(t *testing.T) {
 				t.Error(err)
 			}
 		}
+	})
+}
+
+func TestALoadThatPanics(t *testing.T) {
+	t.Run("HTTP-18 a panic under a shared load is an answer and not the end of the process", func(t *testing.T) {
+		b := newBench(t)
+		m := b.minted(b.request("l"))
+		b.faults.Plan(storetest.Fault{Method: "ByDigest", On: 1, Before: func() { panic("canary") }})
+		_, err := b.resolve(m)
+		if err == nil || fault.Of(err).Kind() != fault.Internal || !strings.Contains(err.Error(), "panic: canary") {
+			t.Fatal(err)
+		}
+		b.alive(m)
 	})
 }
 

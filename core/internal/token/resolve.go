@@ -5,6 +5,8 @@ package token
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/dify-sso/dify-sso/pkg/audit"
@@ -67,9 +69,14 @@ const loadLimit = 10 * time.Second
 // began before a revoke answered: its tombstone stood in the cache when the joiner
 // asked there. For that reason loads are not shared while the cache is down.
 func (s *Service) share(ctx context.Context, kind Kind, d secret.Digest) (Identity, error) {
-	done := s.loads.DoChan(string(d[:]), func() (any, error) {
+	done := s.loads.DoChan(string(d[:]), func() (identity any, err error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadLimit)
 		defer cancel()
+		defer func() { // in a goroutine of its own a panic would end the process
+			if p := recover(); p != nil {
+				err = fault.ErrInternal.Because(fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
+			}
+		}()
 		return s.load(ctx, kind, d, true)
 	})
 	select {

@@ -32,6 +32,7 @@ var rows = []archtest.Row{
 	{Package: "lifecycle"},
 	{Package: "page"},
 	{Package: "ratelimit"},
+	{Package: "ratelimit/redislimit", May: []string{"pkg/ratelimit", "pkg/redisdb"}},
 	{Package: "redisdb", May: []string{"pkg/secret"}},
 	{Package: "seal"},
 	{Package: "secret"},

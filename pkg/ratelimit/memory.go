@@ -56,7 +56,7 @@ func (m *Memory) Take(ctx context.Context, p Policy, scope string, now time.Time
 	if c == nil {
 		c = &counter{key: key{p.Name, scope}}
 	}
-	emission, span := p.emission(), p.span()
+	emission, span := p.Emission(), p.span()
 	if next := max(c.tat, at) + emission; c.locked <= at && next-at <= span {
 		c.tat = next
 		m.keep(c)
@@ -83,11 +83,15 @@ func (m *Memory) Settle(ctx context.Context, p Policy, scope string, failed bool
 		return Result{Allowed: true, Limit: p.Limit, Remaining: p.Limit}, nil
 	}
 	if !failed {
-		c.tat -= p.emission()
+		c.tat -= p.Emission()
 	} else if p.Lock > 0 && c.result(p, at).Remaining == 0 {
 		c.locked = at + p.Lock.Microseconds()
 	}
-	m.keep(c)
+	if c.end() > at {
+		m.keep(c)
+	} else {
+		m.forget(c) // before a clock that steps back finds it spent
+	}
 	r := c.result(p, at)
 	r.Allowed = r.RetryAfter == 0
 	return r, nil
@@ -120,6 +124,9 @@ func (m *Memory) find(p Policy, scope string, at int64) *counter {
 	// the budget is empty, but not until the clock is where it was.
 	c.tat = min(c.tat, at+p.span())
 	c.locked = min(c.locked, at+p.Lock.Microseconds())
+	if c.locked <= at {
+		c.locked = 0 // over once is over: a clock that steps back shuts nothing
+	}
 	heap.Fix(&m.ends, c.index)
 	if c.end() <= at {
 		m.forget(c)
@@ -148,7 +155,7 @@ func (m *Memory) forget(c *counter) {
 
 // result describes the counter without changing it.
 func (c *counter) result(p Policy, at int64) Result {
-	emission, span := p.emission(), p.span()
+	emission, span := p.Emission(), p.span()
 	used := max(0, c.tat-at)
 	shut := max(0, c.locked-at)
 	r := Result{

@@ -21,17 +21,20 @@ type Policy struct {
 	Lock time.Duration
 }
 
-// emission is the time after which one permit is back, in whole microseconds, which
+// Emission is the time after which one permit is back, in whole microseconds, which
 // every store can count exactly. It is rounded up, so that never more than Limit come
-// back within a Window.
-func (p Policy) emission() int64 {
+// back within a Window. A policy that is off has none.
+func (p Policy) Emission() int64 {
+	if p.Limit <= 0 {
+		return 0
+	}
 	limit := int64(p.Limit)
 	return max(1, (p.Window.Microseconds()+limit-1)/limit)
 }
 
 // span is the time after which an empty budget is whole: the Window, but for the
-// rounding of emission.
-func (p Policy) span() int64 { return p.emission() * int64(p.Limit) }
+// rounding of Emission.
+func (p Policy) span() int64 { return p.Emission() * int64(p.Limit) }
 
 // Result is the answer of a policy.
 type Result struct {
@@ -50,8 +53,9 @@ type Result struct {
 }
 
 // Store counts. The package ratelimittest holds its contract as a suite. Time is the
-// caller's: now is one reading per operation, and a clock that steps back neither
-// gives a budget back nor empties it for longer than Window and Lock say.
+// caller's, or the store's own where callers share it and their clocks may differ: now
+// is one reading per operation, and a clock that steps back neither gives a budget back
+// nor empties it for longer than Window and Lock say.
 type Store interface {
 	// Take checks and counts one call in one step. A refused call costs nothing.
 	Take(ctx context.Context, p Policy, scope string, now time.Time) (Result, error)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/dify-sso/dify-sso/core/internal/access"
 	"github.com/dify-sso/dify-sso/core/internal/account"
 	"github.com/dify-sso/dify-sso/core/internal/authz"
 	"github.com/dify-sso/dify-sso/core/internal/console"
@@ -44,6 +45,7 @@ type Options struct {
 type App struct {
 	Settings     *Settings
 	Installation *installation.Service
+	Access       *access.Service
 	Stores       *Stores
 
 	opts     Options
@@ -138,6 +140,12 @@ func (a *App) build(ctx context.Context, k *keys) error {
 	if err != nil {
 		return err
 	}
+	a.Access, err = access.New(access.Deps{
+		Store: st.Access, Accounts: st.Accounts, Passwords: passwords, Console: sessions, Tombs: a.tokens, Recorder: recorder, Now: now,
+	})
+	if err != nil {
+		return err
+	}
 	a.limits, err = limits.New(limits.Deps{Store: st.Counters, Recorder: recorder, Now: now, Overrides: s.overrides, Refused: metrics.Refused})
 	if err != nil {
 		return err
@@ -155,7 +163,7 @@ func (a *App) build(ctx context.Context, k *keys) error {
 		return float64(n)
 	})
 	return a.mount(metrics, httpapi.Deps{
-		Installation: a.Installation, Console: sessions, Devices: a.devices, Entries: devicegrant.NewEntries(k.entry),
+		Installation: a.Installation, Access: a.Access, Console: sessions, Devices: a.devices, Entries: devicegrant.NewEntries(k.entry),
 		Tokens: a.tokens, Workspaces: workspaces, Bearer: bearer, Limits: a.limits, UI: webui.New(s.Public),
 		Recorder: recorder, Log: a.opts.Log, Now: now, Public: s.Public, Version: a.opts.Version,
 		SessionMax: days(s.SessionMaxDays), Ready: func() bool { return a.answering(context.Background()).Ready() },
@@ -182,7 +190,9 @@ func (a *App) mount(metrics *telemetry.Metrics, deps httpapi.Deps) error {
 	if a.inner, err = server.New(cfg); err != nil {
 		return err
 	}
-	httpapi.MountInner(a.inner, httpapi.Inner{Readiness: a.Readiness, Metrics: metrics.Registry})
+	httpapi.MountInner(a.inner, httpapi.Inner{
+		Readiness: a.Readiness, Metrics: metrics.Registry, OperatorKey: a.Settings.OperatorKey, Access: a.Access,
+	})
 	return nil
 }
 

@@ -45,6 +45,8 @@ type Config struct {
 	SessionMaxDays    int    `env:"SESSION_MAX_DAYS" doc:"days after which every browser is signed out; 1 to 90"`
 	PasswordMinLength int    `env:"PASSWORD_MIN_LENGTH" doc:"least length of a new password in characters; 8 to 64"`
 
+	OperatorKey secret.Text `env:"OPERATOR_API_KEY" doc:"at least 32 bytes; opens the operator's routes of the second listener, which do not exist without it"`
+
 	SetupToken secret.Text `env:"SETUP_TOKEN" doc:"set-up code to use in place of one that is drawn"`
 
 	ShutdownDelay time.Duration `env:"SHUTDOWN_DELAY" doc:"from not ready to closed listeners"`

@@ -119,6 +119,7 @@ func judge(cfg Config, problems *config.Problems) *Settings {
 	if !cfg.SetupToken.IsZero() && len(cfg.SetupToken.Reveal()) < minSetupToken {
 		problems.Add("SETUP_TOKEN", "must have at least %d characters", minSetupToken)
 	}
+	judgeInnerKeys(cfg.innerKeys(), problems)
 	if cfg.DataDir == "" {
 		problems.Add("DATA_DIR", "must name a directory")
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/dify-sso/dify-sso/core/internal/access"
 	"github.com/dify-sso/dify-sso/core/internal/account"
 	"github.com/dify-sso/dify-sso/core/internal/authz"
 	"github.com/dify-sso/dify-sso/core/internal/console"
@@ -30,6 +31,7 @@ type Stores struct {
 	Accounts     account.Store
 	Workspaces   workspace.Store
 	Tokens       token.Store
+	Access       access.Store
 	Console      console.Store
 	Installation installation.Store
 	Audit        audit.Sink
@@ -76,7 +78,7 @@ func openStores(ctx context.Context, s *Settings) (*Stores, error) {
 	grants, bearers, counters := memstore.NewGrants(s.DeviceMaxGrants), memstore.NewBearers(maxBearers), ratelimit.NewMemory(maxCounters)
 	return &Stores{
 		DB: db, Accounts: sqlstore.Accounts{DB: db}, Workspaces: sqlstore.Workspaces{DB: db}, Tokens: sqlstore.Tokens{DB: db},
-		Console: sqlstore.Console{DB: db}, Installation: sqlstore.Installation{DB: db}, Audit: sqlstore.Audit{DB: db},
+		Access: sqlstore.Access{DB: db}, Console: sqlstore.Console{DB: db}, Installation: sqlstore.Installation{DB: db}, Audit: sqlstore.Audit{DB: db},
 		Leases: sqlstore.Leases{DB: db}, Prune: sqlstore.Prune{DB: db},
 		Grants: grants, Bearers: bearers, Gate: memstore.Gate{Counters: counters, Bearers: bearers}, Counters: counters,
 		sweep: func(now time.Time) { grants.Sweep(now); bearers.Sweep(now); counters.Sweep(now) },

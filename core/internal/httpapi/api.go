@@ -10,6 +10,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/dify-sso/dify-sso/core/internal/access"
 	"github.com/dify-sso/dify-sso/core/internal/authz"
 	"github.com/dify-sso/dify-sso/core/internal/console"
 	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
@@ -25,6 +26,7 @@ import (
 // Deps is what the handlers call. All fields are required.
 type Deps struct {
 	Installation *installation.Service
+	Access       *access.Service
 	Console      *console.Service
 	Devices      *devicegrant.Service
 	Entries      *devicegrant.Entries
@@ -56,7 +58,7 @@ type api struct {
 // incomplete, or when app has a route that is not a row, so that a service with an
 // unguarded route does not start. What no row takes is 404, or 405 with Allow.
 func Mount(app *fiber.App, d Deps) error {
-	if d.Installation == nil || d.Console == nil || d.Devices == nil || d.Entries == nil || d.Tokens == nil || d.Workspaces == nil ||
+	if d.Installation == nil || d.Access == nil || d.Console == nil || d.Devices == nil || d.Entries == nil || d.Tokens == nil || d.Workspaces == nil ||
 		d.Bearer == nil || d.Limits == nil || d.UI == nil || d.Recorder == nil || d.Log == nil || d.Now == nil || d.Public == nil || d.Ready == nil {
 		return errors.New("httpapi: every dependency is required")
 	}

@@ -23,6 +23,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/dify-sso/dify-sso/core/internal/access"
 	"github.com/dify-sso/dify-sso/core/internal/account"
 	"github.com/dify-sso/dify-sso/core/internal/authz"
 	"github.com/dify-sso/dify-sso/core/internal/console"
@@ -40,6 +41,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 // failures is every sentinel that may reach the one writer of failures.
 var failures = map[string]*fault.Error{
+	"access.ErrTarget": access.ErrTarget, "access.ErrStatus": access.ErrStatus, "access.ErrLastAdministrator": access.ErrLastAdministrator,
 	"account.ErrNotFound": account.ErrNotFound, "account.ErrBusy": account.ErrBusy,
 	"authz.ErrUnauthorized": authz.ErrUnauthorized, "authz.ErrAmbiguous": authz.ErrAmbiguous,
 	"authz.ErrWrongSurface": authz.ErrWrongSurface, "authz.ErrInsufficientScope": authz.ErrInsufficientScope,
@@ -53,6 +55,7 @@ var failures = map[string]*fault.Error{
 	"devicegrant.ErrInvalidGrant": devicegrant.ErrInvalidGrant, "devicegrant.ErrUnsupportedClient": devicegrant.ErrUnsupportedClient,
 	"devicegrant.ErrUserCodeExhausted": devicegrant.ErrUserCodeExhausted,
 	"httpapi.errUnsupportedGrantType":  errUnsupportedGrantType, "httpapi.errInvalidClient": errInvalidClient, "httpapi.errInvalidParam": errInvalidParam,
+	"httpapi.errInnerKey":      errInnerKey,
 	"installation.ErrNotSetUp": installation.ErrNotSetUp, "installation.ErrAlreadySetUp": installation.ErrAlreadySetUp,
 	"installation.ErrSetupCodeWrong": installation.ErrSetupCodeWrong, "limits.ErrTooMany": limits.ErrTooMany,
 	"token.ErrInvalid": token.ErrInvalid, "token.ErrSessionNotFound": token.ErrSessionNotFound, "token.ErrUnknown": token.ErrUnknown,

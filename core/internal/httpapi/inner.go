@@ -11,6 +11,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/dify-sso/dify-sso/core/internal/access"
+	"github.com/dify-sso/dify-sso/pkg/secret"
 	"github.com/dify-sso/dify-sso/pkg/server"
 )
 
@@ -42,10 +44,14 @@ func (r Readiness) Ready() bool {
 type Inner struct {
 	Readiness func(ctx context.Context) Readiness
 	Metrics   *prometheus.Registry
+
+	// OperatorKey opens the routes of operators; Access is what they call.
+	OperatorKey secret.Text
+	Access      *access.Service
 }
 
 // keyed is every route that takes a credential.
-func (d Inner) keyed() []innerRow { return nil }
+func (d Inner) keyed() []innerRow { return d.operatorRows() }
 
 // MountInner adds the second listener's routes. None of them exists on the public one.
 func MountInner(app *fiber.App, d Inner) {

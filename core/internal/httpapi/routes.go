@@ -117,6 +117,9 @@ func (a *api) table() []row {
 		{method: http.MethodPost, path: "/console/api/logout", caller: cookieLoose, handle: a.logout},
 		{method: http.MethodGet, path: "/console/api/csrf-token", caller: cookieRead, handle: a.csrfToken},
 		{method: http.MethodGet, path: "/console/api/account/profile", caller: cookieRead, handle: a.profile},
+		{method: http.MethodPost, path: "/console/api/account/password", caller: cookieWrite, media: []string{json}, body: small, handle: a.changePassword},
+		{method: http.MethodGet, path: "/console/api/sessions", caller: cookieRead, handle: a.consoleSessions},
+		{method: http.MethodDelete, path: "/console/api/sessions/:id", caller: cookieWrite, handle: a.endConsoleSession},
 		{method: http.MethodGet, path: "/console/api/workspaces", caller: cookieRead, handle: a.consoleWorkspaces},
 
 		{method: http.MethodGet, path: "/", caller: page, shape: server.Page, handle: a.rootPage},

@@ -4,11 +4,9 @@ package httpapi
 
 import (
 	"net/http"
-	"strconv"
 
 	"github.com/gofiber/fiber/v2"
 
-	"github.com/dify-sso/dify-sso/core/internal/account"
 	"github.com/dify-sso/dify-sso/core/internal/installation"
 	"github.com/dify-sso/dify-sso/core/internal/limits"
 	"github.com/dify-sso/dify-sso/pkg/secret"
@@ -60,7 +58,7 @@ func (a *api) setup(c *fiber.Ctx) error {
 	}
 	_, err := a.Installation.SetUp(c.UserContext(), secret.New(code), owner)
 	if _, refused := passwordProblem(err, 0); refused {
-		problems.Add("value_error", "must have "+strconv.Itoa(a.Console.Passwords.MinLength())+" to "+strconv.Itoa(account.MaxPassword)+" characters and not be the e-mail address", "password")
+		problems.Add("value_error", passwordRule(a), "password")
 		return problems.Fault(server.ErrBadRequest)
 	}
 	if err != nil {

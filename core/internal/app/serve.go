@@ -21,14 +21,16 @@ import (
 // Listeners are the bound ports of a serving App.
 type Listeners struct{ Public, Inner net.Listener }
 
-// LockData keeps a second server out of the data directory until release is called.
-// It returns datadir.InUseError.
-func LockData(s *Settings) (release func() error, err error) {
+// LockData keeps others out of the data directory until release is called. It says to
+// them what the holder does, such as datadir.Serving or the words of a command; a
+// command that is there already is waited for as long as patience has it. It returns
+// datadir.InUseError.
+func LockData(ctx context.Context, s *Settings, does string, patience time.Duration) (release func() error, err error) {
 	dir, err := datadir.Open(s.DataDir)
 	if err != nil {
 		return nil, err
 	}
-	return dir.Lock()
+	return dir.Wait(ctx, does, patience)
 }
 
 // Listen binds both ports.

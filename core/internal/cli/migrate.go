@@ -54,7 +54,7 @@ func (c *command) migration(use, short string, changes bool, run func(context.Co
 			return err
 		}
 		if changes {
-			release, err := app.LockData(s)
+			release, err := app.LockData(cmd.Context(), s, "migrate "+use, 0)
 			if err != nil {
 				return err
 			}

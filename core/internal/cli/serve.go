@@ -16,8 +16,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dify-sso/dify-sso/core/internal/app"
+	"github.com/dify-sso/dify-sso/core/internal/datadir"
 	"github.com/dify-sso/dify-sso/core/internal/installation"
 )
+
+// patience is how long a server waits for a command that has the data directory.
+const patience = 10 * time.Second
 
 func (c *command) serve() *cobra.Command {
 	return &cobra.Command{
@@ -54,7 +58,7 @@ func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 func (c *command) serveApp(ctx context.Context, s *app.Settings, o app.Options, started time.Time) (err error) {
-	release, err := app.LockData(s)
+	release, err := app.LockData(ctx, s, datadir.Serving, patience)
 	if err != nil {
 		return err
 	}

@@ -5,13 +5,9 @@ package datadir
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
-	"syscall"
 )
 
 // The files of the directory.
@@ -19,6 +15,7 @@ const (
 	DatabaseFile   = "core.db"
 	SecretKeyFile  = "secret.key"
 	SealingKeyFile = "sealing.key"
+	ControlFile    = "control.sock"
 	lockFile       = "lock"
 )
 
@@ -87,44 +84,4 @@ func ReadPrivate(path string) ([]byte, error) {
 		return nil, fmt.Errorf("%s can be read by others (mode %04o): type chmod 600 %s", path, mode, path)
 	}
 	return os.ReadFile(path) //nolint:gosec // the operator names the directory
-}
-
-// InUseError says which process serves the directory.
-type InUseError struct {
-	Path string
-	PID  int // 0 when it could not be read
-}
-
-// Error implements error.
-func (e *InUseError) Error() string {
-	who := "another core"
-	if e.PID > 0 {
-		who = fmt.Sprintf("another core (process %d)", e.PID)
-	}
-	return fmt.Sprintf("%s is serving %s: stop it first, or give this one a DATA_DIR of its own", who, e.Path)
-}
-
-// Lock keeps other servers out until release is called or the process ends; the
-// system drops it with the process, so a crash leaves nothing to clean up. It
-// returns InUseError.
-func (d *Dir) Lock() (release func() error, err error) {
-	f, err := os.OpenFile(d.Path(lockFile), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		holder := &InUseError{Path: d.path}
-		if text, readErr := io.ReadAll(io.LimitReader(f, 32)); readErr == nil {
-			holder.PID, _ = strconv.Atoi(strings.TrimSpace(string(text)))
-		}
-		return nil, errors.Join(holder, f.Close())
-	}
-	err = f.Truncate(0)
-	if err == nil {
-		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f.Close, nil
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/dify-sso/dify-sso/core/internal/datadir"
 )
@@ -69,11 +70,11 @@ func TestAFileThatOthersMayReadIsRefusedWithWhatToType(t *testing.T) {
 
 func TestTheLockNamesItsHolder(t *testing.T) {
 	d := open(t)
-	release, err := d.Lock()
+	release, err := d.Lock(datadir.Serving)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = d.Lock()
+	_, err = d.Lock(datadir.Serving)
 	var inUse *datadir.InUseError
 	if !errors.As(err, &inUse) || inUse.PID != os.Getpid() {
 		t.Fatalf("err = %v", err)
@@ -81,11 +82,58 @@ func TestTheLockNamesItsHolder(t *testing.T) {
 	if err := release(); err != nil {
 		t.Fatal(err)
 	}
-	release, err = d.Lock()
+	release, err = d.Lock(datadir.Serving)
 	if err != nil {
 		t.Fatalf("after the release: %v", err)
 	}
 	if err := release(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func TestTheLockSaysWhatItsHolderDoes(t *testing.T) {
+	d := open(t)
+	release, err := d.Lock("admin setup-code")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = d.Wait(t.Context(), datadir.Serving, 0)
+	var inUse *datadir.InUseError
+	if !errors.As(err, &inUse) || inUse.Served() || !strings.Contains(err.Error(), `"core admin setup-code"`) {
+		t.Fatalf("err = %v", err)
+	}
+	t.Run("a server waits for a command", func(t *testing.T) {
+		got := make(chan error, 1)
+		go func() {
+			second, err := d.Wait(t.Context(), datadir.Serving, time.Minute)
+			if err == nil {
+				_, err = d.Wait(t.Context(), "admin setup-code", time.Minute)
+				if !errors.As(err, &inUse) || !inUse.Served() {
+					err = errors.Join(errors.New("a command waits for a server"), err)
+				} else {
+					err = second()
+				}
+			}
+			got <- err
+		}()
+		if err := release(); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-got; err != nil {
+			t.Fatal(err)
+		}
+	})
+	t.Run("a lock of an older version is a server's", func(t *testing.T) {
+		release, err := d.Lock(datadir.Serving)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = release() }()
+		if err := os.WriteFile(d.Path("lock"), []byte("17\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.Lock("admin"); !errors.As(err, &inUse) || !inUse.Served() || inUse.PID != 17 {
+			t.Fatalf("err = %v", err)
+		}
+	})
 }

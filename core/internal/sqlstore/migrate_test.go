@@ -222,7 +222,7 @@ func TestFourMigrationsAtOnce(t *testing.T) {
 		)
 		for range 4 {
 			wg.Go(func() {
-				release, err := app.LockData(settings)
+				release, err := app.LockData(context.Background(), settings, "migrate up", 0)
 				if err != nil {
 					return // the lock is another one's, who applies
 				}

@@ -182,11 +182,21 @@ func (s *Service) SetUp(ctx context.Context, code secret.Text, o Owner) (account
 	if state.SetupCodeHash.IsZero() || subtle.ConstantTimeCompare(presented[:], state.SetupCodeHash[:]) != 1 {
 		return account.Account{}, ErrSetupCodeWrong
 	}
-	return s.CreateOwner(ctx, o)
+	return s.create(ctx, audit.Actor{}, o)
 }
 
 // CreateOwner is SetUp for an operator, who needs no code.
 func (s *Service) CreateOwner(ctx context.Context, o Owner) (account.Account, error) {
+	return s.create(ctx, audit.Operator, o)
+}
+
+// CreateOwnerBy is CreateOwner for an operator with a name.
+func (s *Service) CreateOwnerBy(ctx context.Context, operator audit.Actor, o Owner) (account.Account, error) {
+	return s.create(ctx, operator, o)
+}
+
+// create takes the zero actor for the owner themselves.
+func (s *Service) create(ctx context.Context, by audit.Actor, o Owner) (account.Account, error) {
 	if err := s.Passwords.Check(o.Password, o.Email); err != nil {
 		return account.Account{}, err
 	}
@@ -197,7 +207,10 @@ func (s *Service) CreateOwner(ctx context.Context, o Owner) (account.Account, er
 	now := s.Now().UTC().Truncate(time.Microsecond)
 	a := account.Account{ID: canon.NewID(), Email: o.Email, Name: o.Name, PasswordHash: hash, Status: account.Active, DeploymentAdmin: true, CreatedAt: now, UpdatedAt: now}
 	w := workspace.Workspace{ID: canon.NewID(), Name: o.WorkspaceName, Status: workspace.StatusNormal, CreatedAt: now, UpdatedAt: now}
-	event := audit.New(ctx, now, audit.Account(a.ID), setUp{AccountID: a.ID, WorkspaceID: w.ID}).Workspace(w.ID)
+	if by == (audit.Actor{}) {
+		by = audit.Account(a.ID)
+	}
+	event := audit.New(ctx, now, by, setUp{AccountID: a.ID, WorkspaceID: w.ID}).Workspace(w.ID)
 	if err := s.Store.SetUp(ctx, a, w, now, event); err != nil {
 		return account.Account{}, fault.Store(err)
 	}

@@ -66,6 +66,8 @@ var htTable = map[string]htRequest{
 	"POST /openapi/v1/oauth/device/code":    {json: htStart, want: htAll(200)},
 	"POST /openapi/v1/oauth/device/token":   {json: `{"client_id":"difyctl","device_code":"dc_x"}`, want: htAll(400)},
 	"GET /openapi/v1/oauth/device/lookup":   {query: "user_code=BCDF-GHJK", want: htAll(200)},
+	"POST /openapi/v1/oauth/introspect":     {form: url.Values{"token": {"x"}}, want: htAll(401)},
+	"POST /openapi/v1/oauth/revoke":         {form: url.Values{"token": {"x"}}, want: htAll(200)},
 	"POST /openapi/v1/oauth/device/approve": {json: `{"user_code":"BCDF-GHJK"}`, want: htWrites(404)},
 	"POST /openapi/v1/oauth/device/deny":    {json: `{"user_code":"BCDF-GHJK"}`, want: htWrites(404)},
 
@@ -240,6 +242,10 @@ func htWantChallenge(t testing.TB, route httpapi.Route, a apitest.Answer) {
 		}
 	case route.Caller == "bearer":
 		if !strings.HasPrefix(challenge, `Bearer realm="api"`) {
+			t.Fatalf("challenge %q", challenge)
+		}
+	case route.Caller == "client":
+		if challenge != `Basic realm="introspection"` {
 			t.Fatalf("challenge %q", challenge)
 		}
 	case challenge != `Cookie realm="console"`:

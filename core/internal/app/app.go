@@ -164,7 +164,7 @@ func (a *App) build(ctx context.Context, k *keys) error {
 	})
 	return a.mount(metrics, httpapi.Deps{
 		Installation: a.Installation, Access: a.Access, Console: sessions, Devices: a.devices, Entries: devicegrant.NewEntries(k.entry),
-		Tokens: a.tokens, Workspaces: workspaces, Bearer: bearer, Limits: a.limits, UI: webui.New(s.Public),
+		Tokens: a.tokens, Workspaces: workspaces, Bearer: bearer, Clients: s.clients, Limits: a.limits, UI: webui.New(s.Public),
 		Recorder: recorder, Log: a.opts.Log, Now: now, Public: s.Public, Version: a.opts.Version,
 		SessionMax: days(s.SessionMaxDays), Ready: func() bool { return a.answering(context.Background()).Ready() },
 	})

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dify-sso/dify-sso/core/internal/authz"
 	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
 	"github.com/dify-sso/dify-sso/core/internal/limits"
 	"github.com/dify-sso/dify-sso/core/internal/token"
@@ -31,6 +32,7 @@ type Settings struct {
 	Warnings  []string
 	level     slog.Level
 	overrides map[limits.Name]limits.Override
+	clients   *authz.Clients
 }
 
 // Logger is the service's structured log as the settings ask for it.
@@ -140,6 +142,7 @@ func judge(cfg Config, problems *config.Problems) *Settings {
 		s.Warnings = append(s.Warnings, "ENABLE_CLEAN_OAUTH_ACCESS_TOKENS_TASK=false: tokens that are over are never deleted")
 	}
 	s.judgeLimits(problems)
+	s.judgeCallers(problems)
 	return s
 }
 

@@ -47,6 +47,7 @@ func TestSettings(t *testing.T) {
 			want: []string{"AUDIT_RETENTION_DAYS", "ENABLE_CLEAN_OAUTH_ACCESS_TOKENS_TASK", "OAUTH_ACCESS_TOKEN_RETENTION_DAYS"}},
 		{name: "retention beyond its bounds", given: map[string]string{"OAUTH_ACCESS_TOKEN_RETENTION_DAYS": "3651", "AUDIT_RETENTION_DAYS": "36501"},
 			want: []string{"AUDIT_RETENTION_DAYS", "OAUTH_ACCESS_TOKEN_RETENTION_DAYS"}},
+		{name: "introspection clients without a digest", given: map[string]string{"INTROSPECTION_CLIENTS": "gateway:a-secret-in-clear"}, want: []string{"INTROSPECTION_CLIENTS"}},
 		{name: "a client id with a blank", given: map[string]string{"OPENAPI_KNOWN_CLIENT_IDS": "a b"}, want: []string{"OPENAPI_KNOWN_CLIENT_IDS"}},
 	}
 	for _, tc := range refused {

@@ -33,6 +33,7 @@ type Deps struct {
 	Tokens       *token.Service
 	Workspaces   *workspace.Service
 	Bearer       *authz.BearerAuthenticator
+	Clients      *authz.Clients
 	Limits       *limits.Table
 	UI           *webui.Renderer
 	Recorder     *audit.Recorder
@@ -59,7 +60,7 @@ type api struct {
 // unguarded route does not start. What no row takes is 404, or 405 with Allow.
 func Mount(app *fiber.App, d Deps) error {
 	if d.Installation == nil || d.Access == nil || d.Console == nil || d.Devices == nil || d.Entries == nil || d.Tokens == nil || d.Workspaces == nil ||
-		d.Bearer == nil || d.Limits == nil || d.UI == nil || d.Recorder == nil || d.Log == nil || d.Now == nil || d.Public == nil || d.Ready == nil {
+		d.Bearer == nil || d.Clients == nil || d.Limits == nil || d.UI == nil || d.Recorder == nil || d.Log == nil || d.Now == nil || d.Public == nil || d.Ready == nil {
 		return errors.New("httpapi: every dependency is required")
 	}
 	a := newAPI(d)

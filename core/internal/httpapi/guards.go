@@ -30,6 +30,7 @@ const (
 	formKey                    // wire.Values
 	binderKey                  // secret.Digest: what the CSRF token is bound to
 	patternKey                 // string
+	clientKey                  // string: the id of a client that has authenticated
 )
 
 // guards is the chain of a row, in the order in which refusals are given.
@@ -67,6 +68,8 @@ func (a *api) guards(r row) []fiber.Handler {
 		chain = append(chain, a.pageGuard, a.signedPageGuard, read, formGuard, a.csrfFormGuard, limit)
 	case static:
 		chain = append(chain, limit)
+	case client:
+		chain = append(chain, a.clientGuard, limit, read)
 	}
 	return append(chain, r.handle)
 }
@@ -84,6 +87,13 @@ func challenge(class caller) func(f *fault.Error) string {
 				return `Bearer realm="api"`
 			case f.Code() == "insufficient_scope":
 				return `Bearer realm="api", error="insufficient_scope"`
+			}
+			return ""
+		}
+	case client:
+		return func(f *fault.Error) string {
+			if f.Kind() == fault.Unauthenticated {
+				return `Basic realm="introspection"`
 			}
 			return ""
 		}
@@ -116,6 +126,9 @@ func (a *api) scopeOf(c *fiber.Ctx, by scope) string {
 	switch by {
 	case byAccount:
 		return signed(c).Account.ID
+	case byClient:
+		id, _ := c.Locals(clientKey).(string)
+		return id
 	case byAddress:
 		return server.ClientScope(c)
 	default:
@@ -148,12 +161,8 @@ func body(c *fiber.Ctx) []byte { b, _ := c.Locals(bodyKey).([]byte); return b }
 // bearerGuard runs the authorization pipeline; cookies are never looked at.
 func (a *api) bearerGuard(rule authz.Rule) fiber.Handler {
 	return func(c *fiber.Ctx) error {
-		var headers []string
-		for _, h := range c.Request().Header.PeekAll(fiber.HeaderAuthorization) {
-			headers = append(headers, string(h))
-		}
 		who, err := a.Bearer.Authenticate(c.UserContext(), rule, authz.Presented{
-			Authorization: headers, Address: server.ClientScope(c), IP: server.ClientIP(c).String(),
+			Authorization: headerLines(c, fiber.HeaderAuthorization), Address: server.ClientScope(c), IP: server.ClientIP(c).String(),
 		})
 		server.SetRateLimit(c, who.Limits...)
 		if err != nil {
@@ -162,6 +171,14 @@ func (a *api) bearerGuard(rule authz.Rule) fiber.Handler {
 		c.Locals(callerKey, who)
 		return c.Next()
 	}
+}
+
+// headerLines gives every line of a header, in order.
+func headerLines(c *fiber.Ctx, name string) (lines []string) {
+	for _, line := range c.Request().Header.PeekAll(name) {
+		lines = append(lines, string(line))
+	}
+	return lines
 }
 
 func callerOf(c *fiber.Ctx) authz.Caller { w, _ := c.Locals(callerKey).(authz.Caller); return w }

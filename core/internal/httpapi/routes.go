@@ -44,6 +44,8 @@ const (
 	pageSignedWrite
 	// static is an embedded file.
 	static
+	// client takes a service that authenticates by HTTP Basic (RFC 6749 section 2.3.1).
+	client
 )
 
 // scope says whom a limit of a row counts.
@@ -53,6 +55,7 @@ const (
 	byAddress scope = iota + 1
 	byInstallation
 	byAccount
+	byClient
 )
 
 type limit struct {
@@ -98,6 +101,10 @@ func (a *api) table() []row {
 		{method: http.MethodPost, path: base + "/oauth/device/token", caller: open, shape: server.OAuth, media: []string{json, form}, body: small,
 			first: refuseBasic, handle: a.deviceToken},
 		{method: http.MethodGet, path: base + "/oauth/device/lookup", caller: open, limits: []limit{{limits.DeviceLookupAddr, byAddress}}, handle: a.deviceLookup},
+		{method: http.MethodPost, path: base + "/oauth/introspect", caller: client, shape: server.OAuth, media: []string{form}, body: small,
+			limits: []limit{{limits.IntrospectClient, byClient}}, handle: a.introspect},
+		{method: http.MethodPost, path: base + "/oauth/revoke", caller: open, shape: server.OAuth, media: []string{json, form}, body: small,
+			limits: []limit{{limits.RevokeAddr, byAddress}}, handle: a.revoke},
 		{method: http.MethodPost, path: base + "/oauth/device/approve", caller: cookieWrite, shape: server.Decision, media: []string{json}, body: small,
 			limits: []limit{{limits.DeviceDecideAccount, byAccount}}, handle: a.approve},
 		{method: http.MethodPost, path: base + "/oauth/device/deny", caller: cookieWrite, shape: server.Decision, media: []string{json}, body: small,

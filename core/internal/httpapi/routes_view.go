@@ -20,7 +20,7 @@ type Route struct {
 	// Path is the pattern; a segment that begins with a colon is a parameter.
 	Path string
 	// Caller is the class of caller: open, bearer, cookie, cookie write, cookie or
-	// none, sign-in, set-up, page, signed-in page, form, signed-in form or static.
+	// none, sign-in, set-up, page, signed-in page, form, signed-in form, static or client.
 	Caller string
 	// Media lists the content types of the body; empty means that no body is read.
 	Media []string
@@ -53,7 +53,7 @@ func Routes() []Route {
 
 var callerNames = map[caller]string{
 	open: "open", bearer: "bearer", cookieRead: "cookie", cookieWrite: "cookie write", cookieLoose: "cookie or none", signIn: "sign-in", setUp: "set-up",
-	page: "page", pageSigned: "signed-in page", pageWrite: "form", pageSignedWrite: "signed-in form", static: "static",
+	page: "page", pageSigned: "signed-in page", pageWrite: "form", pageSignedWrite: "signed-in form", static: "static", client: "client",
 }
 
 // String names the class.

@@ -31,6 +31,8 @@ const (
 	BearerToken         Name = "bearer.token"
 	BearerFailedAddr    Name = "bearer.failed.addr"
 	AccountRead         Name = "account.read"
+	RevokeAddr          Name = "oauth.revoke.addr"
+	IntrospectClient    Name = "oauth.introspect.client"
 	ConsoleLoginAddr    Name = "console.login.addr"
 	ConsoleLoginPair    Name = "console.login.pair"
 	ConsoleLoginEmail   Name = "console.login.email"
@@ -62,6 +64,8 @@ func defaults() map[Name]policy {
 		fallback(p(BearerToken, 60, time.Minute)),
 		local(p(BearerFailedAddr, 300, time.Minute)),
 		fallback(p(AccountRead, 60, time.Minute)),
+		fallback(p(RevokeAddr, 60, time.Minute)),
+		fallback(p(IntrospectClient, 6000, time.Minute)),
 		p(ConsoleLoginAddr, 30, 5*time.Minute),
 		p(ConsoleLoginPair, 5, 15*time.Minute),
 		p(ConsoleLoginEmail, 100, time.Hour),

@@ -264,7 +264,7 @@ func TestAnUnknownPolicyIsNoPermit(t *testing.T) {
 
 func TestCountersDown(t *testing.T) {
 	inProcess := []limits.Name{limits.DevicePollAddr, limits.BearerFailedAddr}
-	fallBack := []limits.Name{limits.BearerToken, limits.AccountRead}
+	fallBack := []limits.Name{limits.BearerToken, limits.AccountRead, limits.RevokeAddr, limits.IntrospectClient}
 
 	t.Run("LIM-7 OUT-01 what mints and signs in is refused, what reads is counted in process", func(t *testing.T) {
 		x := newTable(t, nil)

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package fault
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"net/http"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// publicURL is the public address of every process of a fleet. Nobody listens there:
+// the tests reach each process at its own address, as a proxy would.
+const publicURL = "http://127.0.0.1:1"
+
+// process is one core of a fleet.
+type process struct {
+	client
+	inner string
+	cmd   *exec.Cmd
+	ended chan struct{}
+	said  *output
+}
+
+// noLimits turns every rate limit off, for tests that are about something else.
+const noLimits = "RATE_LIMITS=device.code.addr=0,device.code.all=0,device.lookup.addr=0,device.wrong.all=0,device.wrong.account=0,device.poll.addr=0," +
+	"device.decide.account=0,bearer.token=0,bearer.failed.addr=0,account.read=0,console.login.addr=0,console.login.pair=0,console.login.email=0,console.setup.addr=0"
+
+// serve starts one more core and waits until it is ready. It ends with the test.
+func (f *fleet) serve(environ ...string) *process {
+	f.t.Helper()
+	p := f.start(environ...)
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		r, err := http.Get(p.inner + "/readyz")
+		if err == nil {
+			_ = r.Body.Close()
+			if r.StatusCode == http.StatusOK {
+				return p
+			}
+		}
+		select {
+		case <-p.ended:
+			f.t.Fatalf("core ended: %s", p.said)
+		default:
+		}
+		if time.Now().After(deadline) {
+			f.t.Fatalf("core is not ready: %v\n%s", err, p.said)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// start starts one more core without waiting for it.
+func (f *fleet) start(environ ...string) *process {
+	f.t.Helper()
+	public, inner := freePort(f.t), freePort(f.t)
+	p := &process{client: client{t: f.t, base: "http://" + public}, inner: "http://" + inner, ended: make(chan struct{}), said: &output{}}
+	p.cmd = exec.Command(f.binary, "serve")
+	p.cmd.Env = f.environ(append([]string{"LISTEN=" + public, "INNER_LISTEN=" + inner, noLimits}, environ...)...)
+	p.cmd.Dir, p.cmd.Stderr = f.t.TempDir(), p.said
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := p.cmd.Start(); err != nil {
+		f.t.Fatal(err)
+	}
+	go func() { _ = p.cmd.Wait(); close(p.ended) }()
+	f.t.Cleanup(func() { p.kill() })
+	return p
+}
+
+// kill is kill -9; it returns when the process is gone.
+func (p *process) kill() {
+	_ = p.cmd.Process.Signal(syscall.SIGKILL)
+	<-p.ended
+}
+
+// freePort finds an address that nobody holds now.
+func freePort(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
+}
+
+// output is what a process writes while a test reads it.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+// logged counts the lines that hold a text.
+func (o *output) logged(text string) int { return strings.Count(o.String(), text) }
+
+var _ fmt.Stringer = (*output)(nil)

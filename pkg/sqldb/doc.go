@@ -5,5 +5,6 @@
 // conversion of times and the classification of driver errors; it owns no
 // statement.
 //
-// The embedded engine is SQLite: one writer and several readers on one file.
+// The embedded engine is SQLite: one writer and several readers on one file. The one
+// that a fleet shares is Postgres: a pool of native connections.
 package sqldb

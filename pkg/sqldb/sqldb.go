@@ -4,6 +4,7 @@ package sqldb
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 )
 
@@ -37,8 +38,11 @@ type Row interface {
 // DB is an open database.
 type DB interface {
 	Querier
-	// InTx runs fn in a transaction and commits when it returns nil. A commit that
-	// failed is reported as ErrCommit: whether it took effect is unknown.
+	// InTx runs fn in a transaction and commits when it returns nil. A commit of which
+	// nobody knows whether it took effect is reported as ErrCommit; any other error
+	// means that nothing was written. fn may run again from its start, when the engine
+	// has rolled it back for the sake of another transaction: what it sets outside of
+	// itself it sets anew.
 	InTx(ctx context.Context, fn func(ctx context.Context, tx Querier) error) error
 	// Dialect names the engine.
 	Dialect() Dialect
@@ -51,8 +55,23 @@ type DB interface {
 // Dialect names an engine, as the folder of its migrations does.
 type Dialect string
 
-// SQLite is the embedded engine.
-const SQLite Dialect = "sqlite"
+// The engines.
+const (
+	// SQLite is the embedded one.
+	SQLite Dialect = "sqlite"
+	// Postgres is the one that a fleet shares.
+	Postgres Dialect = "postgres"
+)
+
+// Standard gives the database/sql handle that schema migrations run on: on SQLite the
+// one writer, on Postgres the pool. False for a DB that is none of this package.
+func Standard(db DB) (*sql.DB, bool) {
+	s, ok := db.(interface{ standard() *sql.DB })
+	if !ok {
+		return nil, false
+	}
+	return s.standard(), true
+}
 
 // SkipLocked gives the clause, with a blank before it, that ends a sub-select of rows
 // to delete: rows that another transaction has locked are passed over, so that two
@@ -70,7 +89,8 @@ func (d Dialect) SkipLocked() string {
 var (
 	// ErrNoRows is returned by Row.Scan when the query gave none.
 	ErrNoRows = errors.New("sqldb: no rows")
-	// ErrCommit is wrapped around a failure of COMMIT itself.
+	// ErrCommit is wrapped around a failure of COMMIT itself, unless the engine has
+	// refused it.
 	ErrCommit = errors.New("sqldb: commit failed, its outcome is unknown")
 	// ErrUnique is wrapped around a violated unique constraint or index.
 	ErrUnique = errors.New("sqldb: unique constraint violated")

@@ -56,15 +56,7 @@ func OpenSQLite(ctx context.Context, path string) (DB, error) {
 	return &sqliteDB{writer: writer, reader: reader}, nil
 }
 
-// Writer gives the database/sql handle that schema migrations run on; false when
-// the engine is not SQLite.
-func Writer(db DB) (*sql.DB, bool) {
-	s, ok := db.(*sqliteDB)
-	if !ok {
-		return nil, false
-	}
-	return s.writer, true
-}
+func (d *sqliteDB) standard() *sql.DB { return d.writer }
 
 func (d *sqliteDB) Dialect() Dialect { return SQLite }
 

@@ -109,7 +109,7 @@ func TestARowThatContradictsItself(t *testing.T) {
 		s := apitest.Start(t, unlimited())
 		bearer, id := tkLogin(t, s, s.SignedIn(t), "laptop")
 		// The schema forbids such a row; a broken restore does not ask it.
-		writer, ok := sqldb.Writer(s.App.Stores.DB)
+		writer, ok := sqldb.Standard(s.App.Stores.DB)
 		if !ok {
 			t.Skip("needs the writer of SQLite")
 		}

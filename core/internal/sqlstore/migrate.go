@@ -46,7 +46,7 @@ type Migrator struct {
 
 // NewMigrator prepares the migrations of the database's engine.
 func NewMigrator(db sqldb.DB) (*Migrator, error) {
-	conn, ok := sqldb.Writer(db)
+	conn, ok := sqldb.Standard(db)
 	if !ok {
 		return nil, fmt.Errorf("sqlstore: no migrations for engine %s", db.Dialect())
 	}

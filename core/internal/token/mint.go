@@ -75,16 +75,17 @@ func (s *Service) Mint(ctx context.Context, r MintRequest) (Minted, error) {
 func (s *Service) mintOnce(ctx context.Context, kind Kind, r MintRequest) (Minted, error) {
 	now := s.Now().Truncate(time.Microsecond)
 	text := kind.Prefix + s.NewSecret()
-	m := Minted{Token: secret.New(text), Kind: kind, Session: Session{
+	fresh := Session{
 		ID: canon.NewID(), Subject: r.Subject, WorkspaceID: r.WorkspaceID, ClientID: r.ClientID, Label: r.Label, Prefix: kind.Prefix,
 		TokenHash: secret.DigestOf(text), CreatedAt: now, ExpiresAt: now.Add(s.TTL), ApprovedAt: r.ApprovedAt, CreatedIP: r.IP, GrantRef: r.Grant,
-	}}
+	}
+	m := Minted{Token: secret.New(text), Kind: kind}
 	var (
 		events []audit.Event
 		dead   []secret.Digest
 	)
 	err := s.Store.InTx(ctx, func(ctx context.Context, tx Tx) error {
-		events, dead = nil, nil
+		m.Session, events, dead = fresh, nil, nil // it may run again
 		var err error
 		if m.Name, m.Session.Subject.Email, err = s.recheck(ctx, tx, r, now); err != nil {
 			return err

@@ -260,6 +260,46 @@ func TestFences(t *testing.T) {
 	})
 }
 
+// again runs each transaction twice, as an engine does with the victim of a deadlock,
+// and lets something happen in between.
+type again struct {
+	token.Store
+	between func()
+}
+
+func (s again) InTx(ctx context.Context, fn func(ctx context.Context, tx token.Tx) error) error {
+	victim := errors.New("victim")
+	err := s.Store.InTx(ctx, func(ctx context.Context, tx token.Tx) error { return errors.Join(fn(ctx, tx), victim) })
+	if !errors.Is(err, victim) {
+		return err
+	}
+	s.between()
+	return s.Store.InTx(ctx, fn)
+}
+
+func TestAMintThatRunsAgain(t *testing.T) {
+	t.Run("OUT-06 nothing of the first run is kept", func(t *testing.T) {
+		b := newBench(t)
+		first := b.minted(b.request("l"))
+		store := b.Store
+		b.Store = again{store, func() {
+			b.Store = store
+			if err := b.End(t.Context(), b.subject(), first.Session.ID, token.ReasonUser, audit.System); err != nil {
+				t.Error(err)
+			}
+		}}
+		second := b.minted(b.request("l"))
+		if second.Session.ID == first.Session.ID {
+			t.Fatal("it took the id of the session that has ended")
+		}
+		b.dead(first, token.CauseUnknown)
+		b.alive(second)
+		if n := len(b.Recorded(t, "oauth.token_minted")); n != 2 {
+			t.Fatalf("%d events", n)
+		}
+	})
+}
+
 func TestMintsAtOnce(t *testing.T) {
 	t.Run("TK-3 INV-9 INV-10 fifty logins of one identity and label end with one live row", func(t *testing.T) {
 		b := newBench(t)

@@ -78,8 +78,10 @@ var (
 
 // Store keeps the registry and the epochs.
 type Store interface {
-	// InTx runs fn in one transaction. It returns ErrCommitUnknown when the commit
-	// itself failed; any other error means that nothing was written.
+	// InTx runs fn in one transaction, from its start again when that lost against
+	// another one: fn sets anew what it sets outside of itself. It returns
+	// ErrCommitUnknown when nobody knows whether the commit took effect; any other error
+	// means that nothing was written.
 	InTx(ctx context.Context, fn func(ctx context.Context, tx Tx) error) error
 	// ByDigest finds the row that is not revoked by the token's digest, together
 	// with its account, or returns ErrUnknown. Expiry is the caller's to judge.

@@ -58,12 +58,14 @@ func TestRedemptionWithAStoreThatFails(t *testing.T) {
 
 				committed := false
 				switch step {
-				case "grants Poll": // nothing has happened
-					dvOutage(t, a, "2")
-					s.awaits(t, devicegrant.Approved)
-				case "grants Poll claimed": // the reply to a claim is lost: the lease lapses
-					dvOutage(t, a, "2")
-					s.untilLease(t, c)
+				case "grants Poll", "grants Poll claimed": // asked for again within the request
+					wantAnswer(t, a, http.StatusOK, "")
+					s.oneRow(t, label, a.Text(t, "token"), a.Text(t, "token_id"))
+					if rotates {
+						s.works(t, old, false)
+					}
+					wantAnswer(t, s.Poll(t, c), http.StatusBadRequest, "expired_token")
+					return
 				case "sql COMMIT": // nobody knows, and nothing was written
 					dvOutage(t, a, "15")
 					s.untilLease(t, c)
@@ -98,6 +100,22 @@ func TestRedemptionWithAStoreThatFails(t *testing.T) {
 			})
 		}
 	}
+	t.Run("DEV-08 INV-6 no poll reaches the store, and nothing has happened", func(t *testing.T) {
+		c := s.approved(t, "unreached")
+		s.fail("grants Poll")
+		dvOutage(t, s.Poll(t, c), "2")
+		s.heal()
+		s.awaits(t, devicegrant.Approved)
+		wantAnswer(t, s.Poll(t, c), http.StatusOK, "") // at once: no slow_down
+	})
+	t.Run("DEV-08 INV-6 every reply to a claim is lost, and its lease lapses", func(t *testing.T) {
+		c := s.approved(t, "unheard")
+		s.fail("grants Poll claimed")
+		dvOutage(t, s.Poll(t, c), "2")
+		s.heal()
+		s.untilLease(t, c)
+		wantAnswer(t, s.Poll(t, c), http.StatusOK, "")
+	})
 	t.Run("DEV-08 the mint fails and so does giving the grant back", func(t *testing.T) {
 		c := s.approved(t, "neither")
 		s.fail("sql INSERT audit_events", "grants Release")

@@ -169,11 +169,11 @@ func (g htGrants) Delete(ctx context.Context, ref secret.Digest, owner string) e
 	return g.Store.Delete(ctx, ref, owner)
 }
 
-func (g htGrants) Live(ctx context.Context) (int, error) {
+func (g htGrants) Ping(ctx context.Context) error {
 	if err := g.strike(); err != nil {
-		return 0, err
+		return err
 	}
-	return g.Store.Live(ctx)
+	return g.Store.Ping(ctx)
 }
 
 type htCounters struct {

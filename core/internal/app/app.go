@@ -158,10 +158,9 @@ func (a *App) build(ctx context.Context, k *keys) error {
 		Leases: st.Leases, Owner: jobs.NewOwner(), Now: now, Log: a.opts.Log,
 		Report: func(job string, o jobs.Outcome, rows int64) { metrics.Job(job, string(o), rows) },
 	}
-	metrics.Gauge("dify_sso_device_grants", "Live device authorizations.", func() float64 {
-		n, _ := st.Grants.Live(context.Background())
-		return float64(n)
-	})
+	if st.live != nil { // what other processes share is not ours to count
+		metrics.Gauge("dify_sso_device_grants", "Device authorizations held in this process.", func() float64 { return float64(st.live()) })
+	}
 	return a.mount(metrics, httpapi.Deps{
 		Installation: a.Installation, Access: a.Access, Console: sessions, Devices: a.devices, Entries: devicegrant.NewEntries(k.entry),
 		Tokens: a.tokens, Workspaces: workspaces, Bearer: bearer, Clients: s.clients, Limits: a.limits, UI: webui.New(s.Public),

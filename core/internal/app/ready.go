@@ -27,9 +27,8 @@ func (a *App) Readiness(ctx context.Context) httpapi.Readiness {
 func (a *App) answering(ctx context.Context) httpapi.Readiness {
 	ctx, cancel := context.WithTimeout(ctx, readyLimit)
 	defer cancel()
-	_, store := a.Stores.Grants.Live(ctx)
 	return httpapi.Readiness{
-		Checks:   map[string]string{"sql": check(a.Stores.DB.Ping(ctx)), "store": check(store)},
+		Checks:   map[string]string{"sql": check(a.Stores.DB.Ping(ctx)), "store": check(a.Stores.Grants.Ping(ctx))},
 		Draining: a.draining.Load(),
 	}
 }

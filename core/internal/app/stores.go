@@ -46,6 +46,9 @@ type Stores struct {
 	sweep func(now time.Time)
 }
 
+// LiveGrants counts the device authorizations held in this process.
+func (s *Stores) LiveGrants() int { return s.grants.Live() }
+
 // maxCounters bounds the rate-limit counters in process, about 150 bytes each.
 const maxCounters = 200_000
 

@@ -97,7 +97,7 @@ const (
 type Poll struct {
 	Ref      secret.Digest
 	ClientID string
-	Owner    string // drawn per poll
+	Owner    string // drawn per poll; a repeat whose first reply was lost has the same
 	Now      time.Time
 }
 
@@ -118,10 +118,12 @@ type Store interface {
 	// ErrUserCodeTaken, or ErrFull when the store holds as many as it may.
 	Create(ctx context.Context, g Grant) error
 	// Poll judges and records a poll in one step; a claim sets state, owner and lease
-	// and counts ClaimNo. The grant is as it stands after the step.
+	// and counts ClaimNo. The grant is as it stands after the step. A repeat of the last
+	// recorded poll by the same owner is no second poll: it is answered as the first
+	// one was and neither came too early nor claims once more.
 	Poll(ctx context.Context, p Poll) (PollResult, Grant, error)
 	// ForgetPoll clears the time of the last poll, so that the client's prompt retry
-	// after a 5xx is not punished.
+	// after a 5xx is not punished. Like Release and Delete it may be repeated.
 	ForgetPoll(ctx context.Context, ref secret.Digest) error
 	// Find gives the live grant of a user code, in whatever state, or ErrNotFound.
 	Find(ctx context.Context, userMAC secret.Digest, now time.Time) (Grant, error)
@@ -134,8 +136,8 @@ type Store interface {
 	Release(ctx context.Context, ref secret.Digest, owner string) error
 	// Delete removes a claimed grant and its user code, if owner still holds it.
 	Delete(ctx context.Context, ref secret.Digest, owner string) error
-	// Live counts the grants that the store holds.
-	Live(ctx context.Context) (int, error)
+	// Ping reports whether the store answers.
+	Ping(ctx context.Context) error
 }
 
 // Failures of a store.

@@ -40,8 +40,12 @@ func (s *Service) Poll(ctx context.Context, r PollRequest) (Redeemed, error) {
 	if !ValidDeviceCode(r.DeviceCode) {
 		return Redeemed{}, ErrExpiredToken
 	}
-	ref, owner := refOf(r.DeviceCode), canon.NewID()
-	result, g, err := s.Store.Poll(ctx, Poll{Ref: ref, ClientID: r.ClientID, Owner: owner, Now: s.Now()})
+	ref := refOf(r.DeviceCode)
+	p := Poll{Ref: ref, ClientID: r.ClientID, Owner: canon.NewID(), Now: s.Now()}
+	result, g, err := s.Store.Poll(ctx, p)
+	if err != nil && ctx.Err() == nil { // its reply may be lost: the same owner finds what it did
+		result, g, err = s.Store.Poll(ctx, p)
+	}
 	if err != nil {
 		s.forgetPoll(ctx, ref)
 		return Redeemed{}, fault.Store(err)

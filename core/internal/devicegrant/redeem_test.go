@@ -32,7 +32,7 @@ func TestPolling(t *testing.T) {
 		for range 3 { // never slow_down either
 			f.refused(devicegrant.Authorization{DeviceCode: secret.New("dc_" + strings.Repeat("A", 43))}, devicegrant.ErrExpiredToken)
 		}
-		if n, _ := f.Live(); n != 0 {
+		if n := f.Live(); n != 0 {
 			t.Fatalf("%d grants", n)
 		}
 	})
@@ -64,7 +64,7 @@ func TestPolling(t *testing.T) {
 		for _, mode := range []storetest.Mode{storetest.Fail, storetest.LoseReply} {
 			f := newFlow(t)
 			a := f.start()
-			f.grants.Plan(storetest.Fault{Method: "Poll", On: 2, Mode: mode})
+			f.grants.Plan(storetest.Fault{Method: "Poll", On: 2, Mode: mode}, storetest.Fault{Method: "Poll", On: 3, Mode: mode})
 			f.refused(a, devicegrant.ErrAuthorizationPending)
 			f.Clock.Advance(devicegrant.FirstInterval)
 			_, err := f.poll(a)
@@ -73,10 +73,54 @@ func TestPolling(t *testing.T) {
 		}
 	})
 
-	t.Run("a claim whose reply is lost lapses", func(t *testing.T) {
+	t.Run("INV-6 a poll whose reply is lost is repeated and answered as the first would have been", func(t *testing.T) {
+		for _, mode := range []storetest.Mode{storetest.Fail, storetest.LoseReply} {
+			f := newFlow(t)
+			lose := func(call int) { f.grants.Plan(storetest.Fault{Method: "Poll", On: call, Mode: mode}) }
+			a := f.start()
+			lose(1)
+			f.refused(a, devicegrant.ErrAuthorizationPending)
+			lose(3)
+			f.refused(a, devicegrant.ErrSlowDown)
+			f.grants.Clear()
+			f.Clock.Advance(devicegrant.FirstInterval + devicegrant.IntervalStep) // it grew once
+			f.refused(a, devicegrant.ErrAuthorizationPending)
+
+			a = f.approved()
+			f.grants.Clear()
+			lose(1)
+			r := f.redeem(a)
+			if err := f.alive(r); err != nil || f.liveRows() != 1 || f.grants.Calls("Poll") != 2 {
+				t.Fatalf("%v, %d rows, %d polls", err, f.liveRows(), f.grants.Calls("Poll"))
+			}
+
+			a = f.start()
+			if err := f.Deny(t.Context(), a.UserCode, f.approver()); err != nil {
+				t.Fatal(err)
+			}
+			f.grants.Clear()
+			lose(1)
+			f.refused(a, devicegrant.ErrAccessDenied)
+			f.refused(a, devicegrant.ErrExpiredToken)
+		}
+	})
+
+	t.Run("a poll whose caller has left is not repeated", func(t *testing.T) {
+		f := newFlow(t)
+		a := f.start()
+		ctx, cancel := context.WithCancel(t.Context())
+		f.grants.Plan(storetest.Fault{Method: "Poll", On: 1, Mode: storetest.LoseReply, Before: cancel})
+		_, err := f.Poll(ctx, devicegrant.PollRequest{DeviceCode: a.DeviceCode, ClientID: "difyctl", IP: pollIP})
+		outage(t, err, 2*time.Second)
+		if n := f.grants.Calls("Poll"); n != 1 {
+			t.Fatalf("%d polls", n)
+		}
+	})
+
+	t.Run("a claim whose reply is lost twice lapses", func(t *testing.T) {
 		f := newFlow(t)
 		a := f.approved()
-		f.grants.Plan(storetest.Fault{Method: "Poll", On: 1, Mode: storetest.LoseReply})
+		f.grants.Plan(storetest.Fault{Method: "Poll", On: 1, Mode: storetest.LoseReply}, storetest.Fault{Method: "Poll", On: 2, Mode: storetest.LoseReply})
 		_, err := f.poll(a)
 		outage(t, err, 2*time.Second)
 		f.refused(a, devicegrant.ErrAuthorizationPending)

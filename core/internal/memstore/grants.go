@@ -17,15 +17,26 @@ type Grants struct {
 	max int
 
 	mu     sync.Mutex
-	byRef  map[secret.Digest]*devicegrant.Grant
+	byRef  map[secret.Digest]*held
 	byUser map[secret.Digest]secret.Digest
-	swept  time.Time // when a full store was last searched for room
+	told   map[secret.Digest]*held // denied and deleted, for the repeat of the poll that was told
+	swept  time.Time               // when a full store was last searched for room
 }
+
+// held is a grant and what the store alone knows of it.
+type held struct {
+	devicegrant.Grant
+	poller string // owner of the last recorded poll
+	soon   bool   // that poll came too early
+}
+
+// toldFor is how long the poll that was told of a denial may be repeated.
+const toldFor = time.Minute
 
 // NewGrants holds at most max grants; beyond that Create returns
 // devicegrant.ErrFull.
 func NewGrants(max int) *Grants {
-	return &Grants{max: max, byRef: map[secret.Digest]*devicegrant.Grant{}, byUser: map[secret.Digest]secret.Digest{}}
+	return &Grants{max: max, byRef: map[secret.Digest]*held{}, byUser: map[secret.Digest]secret.Digest{}, told: map[secret.Digest]*held{}}
 }
 
 var _ devicegrant.Store = (*Grants)(nil)
@@ -47,7 +58,7 @@ func (s *Grants) Create(ctx context.Context, g devicegrant.Grant) error {
 		return devicegrant.ErrFull
 	}
 	g.Subject = bytes.Clone(g.Subject)
-	s.byRef[g.Ref] = &g
+	s.byRef[g.Ref] = &held{Grant: g}
 	s.byUser[g.UserMAC] = g.Ref
 	return nil
 }
@@ -59,6 +70,9 @@ func (s *Grants) Poll(ctx context.Context, p devicegrant.Poll) (devicegrant.Poll
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if g, ok := s.told[p.Ref]; ok && g.poller == p.Owner {
+		return devicegrant.PollDenied, copied(g), nil
+	}
 	g, ok := s.byRef[p.Ref]
 	if !ok || g.Expired(p.Now) {
 		return devicegrant.PollUnknown, devicegrant.Grant{}, nil
@@ -66,22 +80,37 @@ func (s *Grants) Poll(ctx context.Context, p devicegrant.Poll) (devicegrant.Poll
 	if g.ClientID != p.ClientID {
 		return devicegrant.PollOtherClient, devicegrant.Grant{}, nil
 	}
-	soon := !g.LastPoll.IsZero() && p.Now.Sub(g.LastPoll) < g.Interval-devicegrant.PollTolerance
-	g.LastPoll = p.Now
-	if soon {
-		g.Interval = min(g.Interval+devicegrant.IntervalStep, devicegrant.MaxInterval)
+	if g.poller != p.Owner || g.LastPoll.IsZero() {
+		g.record(p)
+	}
+	if g.soon {
 		return devicegrant.PollTooSoon, copied(g), nil
 	}
+	leased := g.State == devicegrant.Redeeming && g.LeaseUntil.After(p.Now)
 	switch {
 	case g.State == devicegrant.Denied:
 		s.drop(p.Ref)
+		if len(s.told) < s.max {
+			s.told[p.Ref] = g
+		}
 		return devicegrant.PollDenied, copied(g), nil
-	case g.State == devicegrant.Approved, g.State == devicegrant.Redeeming && !g.LeaseUntil.After(p.Now):
+	case leased && g.Owner == p.Owner:
+		return devicegrant.PollClaimed, copied(g), nil
+	case g.State == devicegrant.Approved, g.State == devicegrant.Redeeming && !leased:
 		g.State, g.Owner, g.LeaseUntil = devicegrant.Redeeming, p.Owner, p.Now.Add(devicegrant.Lease)
 		g.ClaimNo++
 		return devicegrant.PollClaimed, copied(g), nil
 	}
 	return devicegrant.PollPending, copied(g), nil
+}
+
+// record judges the rhythm of a poll that was not recorded before.
+func (g *held) record(p devicegrant.Poll) {
+	g.soon = !g.LastPoll.IsZero() && p.Now.Sub(g.LastPoll) < g.Interval-devicegrant.PollTolerance
+	g.LastPoll, g.poller = p.Now, p.Owner
+	if g.soon {
+		g.Interval = min(g.Interval+devicegrant.IntervalStep, devicegrant.MaxInterval)
+	}
 }
 
 // ForgetPoll implements devicegrant.Store.
@@ -92,7 +121,7 @@ func (s *Grants) ForgetPoll(ctx context.Context, ref secret.Digest) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if g, ok := s.byRef[ref]; ok {
-		g.LastPoll = time.Time{}
+		g.LastPoll, g.poller, g.soon = time.Time{}, "", false
 	}
 	return nil
 }
@@ -161,11 +190,14 @@ func (s *Grants) Delete(ctx context.Context, ref secret.Digest, owner string) er
 	return nil
 }
 
-// Live implements devicegrant.Store.
-func (s *Grants) Live(ctx context.Context) (int, error) {
+// Ping implements devicegrant.Store: it is there as long as its process is.
+func (s *Grants) Ping(ctx context.Context) error { return ctx.Err() }
+
+// Live counts the grants that are held.
+func (s *Grants) Live() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.byRef), ctx.Err()
+	return len(s.byRef)
 }
 
 // Sweep forgets grants past their end and gives their number. Expiry never depends
@@ -194,10 +226,15 @@ func (s *Grants) sweep(now time.Time) int {
 			n++
 		}
 	}
+	for ref, g := range s.told {
+		if now.Sub(g.LastPoll) >= toldFor {
+			delete(s.told, ref)
+		}
+	}
 	return n
 }
 
-func (s *Grants) owned(ref secret.Digest, owner string) (*devicegrant.Grant, bool) {
+func (s *Grants) owned(ref secret.Digest, owner string) (*held, bool) {
 	g, ok := s.byRef[ref]
 	return g, ok && g.State == devicegrant.Redeeming && g.Owner == owner
 }
@@ -209,8 +246,8 @@ func (s *Grants) drop(ref secret.Digest) {
 	}
 }
 
-func copied(g *devicegrant.Grant) devicegrant.Grant {
-	c := *g
+func copied(g *held) devicegrant.Grant {
+	c := g.Grant
 	c.Subject = bytes.Clone(g.Subject)
 	return c
 }

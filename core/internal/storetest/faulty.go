@@ -56,8 +56,8 @@ func (w faultyGrants) Delete(ctx context.Context, ref secret.Digest, owner strin
 	return w.f.do(ctx, "Delete", func() error { return w.s.Delete(ctx, ref, owner) })
 }
 
-func (w faultyGrants) Live(ctx context.Context) (int, error) {
-	return get(ctx, w.f, "Live", func() (int, error) { return w.s.Live(ctx) })
+func (w faultyGrants) Ping(ctx context.Context) error {
+	return w.f.do(ctx, "Ping", func() error { return w.s.Ping(ctx) })
 }
 
 // FaultyConsole wraps a store of console sessions.

@@ -19,42 +19,42 @@ func grantPolling(t *testing.T, open OpenGrants) {
 		a, b := openGrants(t, open)
 		g := a.create(pendingGrant(1))
 		now, interval := start, devicegrant.FirstInterval
-		a.poll(g, "o", now, devicegrant.PollPending)
+		a.poll(g, anyone, now, devicegrant.PollPending)
 		for interval < devicegrant.MaxInterval {
 			now = now.Add(interval - devicegrant.PollTolerance - time.Microsecond)
 			interval += devicegrant.IntervalStep
-			if got := b.poll(g, "o", now, devicegrant.PollTooSoon); got.Interval != interval || !got.LastPoll.Equal(now) {
+			if got := b.poll(g, anyone, now, devicegrant.PollTooSoon); got.Interval != interval || !got.LastPoll.Equal(now) {
 				t.Fatalf("interval %s after the poll of +%s, want %s", got.Interval, got.LastPoll.Sub(start), interval)
 			}
 		}
 		now = now.Add(devicegrant.MaxInterval - time.Second)
-		if got := a.poll(g, "o", now, devicegrant.PollTooSoon); got.Interval != devicegrant.MaxInterval {
+		if got := a.poll(g, anyone, now, devicegrant.PollTooSoon); got.Interval != devicegrant.MaxInterval {
 			t.Fatalf("interval %s", got.Interval)
 		}
 		// Who keeps it, or comes a little early, is served; the interval stays grown.
 		now = now.Add(devicegrant.MaxInterval - devicegrant.PollTolerance)
-		if got := a.poll(g, "o", now, devicegrant.PollPending); got.Interval != devicegrant.MaxInterval {
+		if got := a.poll(g, anyone, now, devicegrant.PollPending); got.Interval != devicegrant.MaxInterval {
 			t.Fatalf("interval %s", got.Interval)
 		}
 	})
 
 	t.Run("the first poll may come at once", func(t *testing.T) {
 		a, _ := openGrants(t, open)
-		a.poll(a.create(pendingGrant(1)), "o", start, devicegrant.PollPending)
+		a.poll(a.create(pendingGrant(1)), anyone, start, devicegrant.PollPending)
 	})
 
 	t.Run("a forgotten poll makes the next one welcome and leaves the interval", func(t *testing.T) {
 		a, b := openGrants(t, open)
 		g := a.create(pendingGrant(1))
-		a.poll(g, "o", start, devicegrant.PollPending)
-		a.poll(g, "o", start, devicegrant.PollTooSoon)
+		a.poll(g, anyone, start, devicegrant.PollPending)
+		a.poll(g, anyone, start, devicegrant.PollTooSoon)
 		if err := b.ForgetPoll(t.Context(), g.Ref); err != nil {
 			t.Fatal(err)
 		}
 		if got := a.find(g, start); !got.LastPoll.IsZero() {
 			t.Fatalf("the last poll is +%s", got.LastPoll.Sub(start))
 		}
-		if got := a.poll(g, "o", start, devicegrant.PollPending); got.Interval != devicegrant.FirstInterval+devicegrant.IntervalStep {
+		if got := a.poll(g, anyone, start, devicegrant.PollPending); got.Interval != devicegrant.FirstInterval+devicegrant.IntervalStep {
 			t.Fatalf("interval %s", got.Interval)
 		}
 		if err := b.ForgetPoll(t.Context(), secret.Digest{9}); err != nil {
@@ -79,7 +79,7 @@ func grantPolling(t *testing.T, open OpenGrants) {
 
 	t.Run("INV-5 an unknown code writes nothing", func(t *testing.T) {
 		a, b := openGrants(t, open)
-		a.poll(devicegrant.Grant{Ref: secret.Digest{7}, ClientID: "difyctl"}, "o", start, devicegrant.PollUnknown)
+		a.poll(devicegrant.Grant{Ref: secret.Digest{7}, ClientID: "difyctl"}, anyone, start, devicegrant.PollUnknown)
 		if err := a.Decide(t.Context(), devicegrant.Decision{Ref: secret.Digest{7}, To: devicegrant.Approved, Transition: "x", Now: start}); !errors.Is(err, devicegrant.ErrNotFound) {
 			t.Fatalf("decide: %v, want %v", err, devicegrant.ErrNotFound)
 		}
@@ -145,7 +145,7 @@ func grantDecisions(t *testing.T, open OpenGrants) {
 		a, b := openGrants(t, open)
 		g := a.create(pendingGrant(1))
 		a.decide(g, devicegrant.Denied, "x", start)
-		if got := b.poll(g, "o", start, devicegrant.PollDenied); got.State != devicegrant.Denied {
+		if got := b.poll(g, anyone, start, devicegrant.PollDenied); got.State != devicegrant.Denied {
 			t.Fatalf("state %s", got.State)
 		}
 		a.gone(g, start)
@@ -347,9 +347,8 @@ func grantCancelled(t *testing.T, open OpenGrants) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, _, poll := a.Poll(ctx, devicegrant.Poll{Ref: p.Ref, ClientID: p.ClientID, Owner: "o", Now: start})
+	_, _, poll := a.Poll(ctx, devicegrant.Poll{Ref: p.Ref, ClientID: p.ClientID, Owner: anyone, Now: start})
 	_, find := a.Find(ctx, p.UserMAC, start)
-	_, live := a.Live(ctx)
 	for name, err := range map[string]error{
 		"Create":     a.Create(ctx, pendingGrant(3)),
 		"Poll":       poll,
@@ -358,7 +357,7 @@ func grantCancelled(t *testing.T, open OpenGrants) {
 		"Decide":     a.Decide(ctx, devicegrant.Decision{Ref: p.Ref, To: devicegrant.Denied, Transition: "x", Now: start}),
 		"Release":    a.Release(ctx, g.Ref, "owner"),
 		"Delete":     a.Delete(ctx, g.Ref, "owner"),
-		"Live":       live,
+		"Ping":       a.Ping(ctx),
 	} {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: %v", name, err)

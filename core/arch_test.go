@@ -17,10 +17,11 @@ var bans = []archtest.Ban{
 	domain("account"), domain("console"), domain("devicegrant"), domain("installation"), domain("token"), domain("workspace"), domain("limits"), domain("authz"), domain("jobs"),
 	domain("access"), domain("account"), domain("console"), domain("devicegrant"), domain("installation"), domain("token"), domain("workspace"), domain("limits"), domain("authz"),
 	{From: "core/internal/webui", Never: append(transports, stores...), Why: "pages are templates and view models"},
-	{From: "core/internal/httpapi", Never: append([]string{"core/internal/sqlstore", "core/internal/memstore", "core/internal/app"}, stores...),
+	{From: "core/internal/httpapi", Never: append([]string{"core/internal/sqlstore", "core/internal/memstore", "core/internal/redisstore", "core/internal/app"}, stores...),
 		But: driver, Why: "handlers ask services, never a store"},
-	{From: "core/internal/sqlstore", Never: append([]string{"core/internal/memstore"}, transports...), Why: "storage packages know neither each other nor HTTP"},
-	{From: "core/internal/memstore", Never: append([]string{"core/internal/sqlstore"}, transports...), Why: "storage packages know neither each other nor HTTP"},
+	{From: "core/internal/sqlstore", Never: append([]string{"core/internal/memstore", "core/internal/redisstore"}, transports...), Why: "storage packages know neither each other nor HTTP"},
+	{From: "core/internal/memstore", Never: append([]string{"core/internal/sqlstore", "core/internal/redisstore"}, transports...), Why: "storage packages know neither each other nor HTTP"},
+	{From: "core/internal/redisstore", Never: append([]string{"core/internal/sqlstore", "core/internal/memstore", "pkg/sqldb"}, transports...), Why: "storage packages know neither each other nor HTTP"},
 }
 
 var (
@@ -32,7 +33,7 @@ var (
 
 // domain is the ban of every package that holds rules.
 func domain(name string) archtest.Ban {
-	return archtest.Ban{From: "core/internal/" + name, Never: append(append([]string{"pkg/server", "pkg/sqldb"}, transports...), stores...),
+	return archtest.Ban{From: "core/internal/" + name, Never: append(append([]string{"pkg/server", "pkg/sqldb", "pkg/redisdb"}, transports...), stores...),
 		But: driver, Why: "the domain knows no transport and no engine"}
 }
 
@@ -53,6 +54,7 @@ var rows = []archtest.Row{
 	{Package: "internal/jobs"},
 	{Package: "internal/limits", May: []string{"pkg/audit", "pkg/fault", "pkg/ratelimit"}},
 	{Package: "internal/memstore", May: []string{"core/internal/authz", "core/internal/devicegrant", "core/internal/token", "pkg/ratelimit", "pkg/secret"}},
+	{Package: "internal/redisstore", May: []string{"core/internal/authz", "core/internal/devicegrant", "core/internal/token", "pkg/ratelimit", "pkg/ratelimit/redislimit", "pkg/redisdb", "pkg/secret"}},
 	{Package: "internal/sqlstore", May: []string{"migrations", "core/internal/access", "core/internal/account", "core/internal/console", "core/internal/installation", "core/internal/jobs", "core/internal/token", "core/internal/workspace", "pkg/audit", "pkg/canon", "pkg/secret", "pkg/sqldb"}},
 	{Package: "internal/token", May: []string{"core/internal/account", "pkg/audit", "pkg/canon", "pkg/fault", "pkg/secret"}},
 	{Package: "internal/webui", May: []string{"pkg/page"}},

@@ -89,9 +89,6 @@ local function limit_settle(key, l, failed)
 end
 `
 
-// ArgCount is how many arguments Args gives.
-const ArgCount = 4
-
 // Args gives what limit_args reads, for a policy that is not off. The time is now, or
 // with a zero now the server's.
 func Args(p ratelimit.Policy, now time.Time) []any {
@@ -105,12 +102,12 @@ func Args(p ratelimit.Policy, now time.Time) []any {
 // errReply is a reply of another shape than the script's.
 var errReply = errors.New("redislimit: the script's reply cannot be read")
 
-// resultSize is how many integers a script gives.
-const resultSize = 5
+// ResultSize is how many integers Result reads.
+const ResultSize = 5
 
 // Result reads what limit_take and limit_settle gave.
 func Result(p ratelimit.Policy, reply []any) (ratelimit.Result, error) {
-	var n [resultSize]int64
+	var n [ResultSize]int64
 	if len(reply) != len(n) {
 		return ratelimit.Result{}, errReply
 	}

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package redisstore
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
+	"github.com/dify-sso/dify-sso/pkg/redisdb"
+)
+
+// The fields of a grant's hash (docs/specs/v1.0/server/device-flow.md, Store rules). All
+// are there from the start; what is unset is empty.
+const (
+	fVersion = iota
+	fClientID
+	fLabel
+	fUserMAC
+	fStatus
+	fCreatedAt
+	fExpiresAt
+	fCreatedIP
+	fInterval
+	fLastPoll
+	fSubject
+	fApprovedAt
+	fTransition
+	fOwner
+	fLeaseUntil
+	fClaimNo
+	fPoller // owner of the last recorded poll
+	fSoon   // "1": that poll came too early
+	fTold   // "1": denied, told to that poll, and gone for everybody else
+	fieldCount
+)
+
+var fieldNames = [fieldCount]string{
+	"v", "client_id", "label", "user_mac", "status", "created_at", "expires_at", "created_ip", "interval", "last_poll", "subject", "approved_at",
+	"transition", "owner", "lease_until", "claim_no", "poller", "soon", "told",
+}
+
+// version is the form that this program writes and reads.
+const version = "1"
+
+// beyond is how long a key outlives its grant: expiry is judged by the caller's clock,
+// and Redis collects what is left.
+const beyond = time.Minute
+
+// unreadable is the result of a script whose grant does not parse.
+const unreadable = -1
+
+// grantLua reads a grant and gathers changes to it. Times and durations are whole
+// microseconds; what Redis keeps of them is text without an exponent.
+var grantLua = fmt.Sprintf(`
+local NAMES = {'%s'}
+local NUMBERS = {'created_at', 'expires_at', 'interval', 'last_poll', 'approved_at', 'lease_until', 'claim_no'}
+local GRACE, STEP, LONGEST, TOLERANCE, LEASE, LIFE, BEYOND = %d, %d, %d, %d, %d, %d, %d
+local UNREADABLE, UNKNOWN, OTHER_CLIENT, TOO_SOON, PENDING, DENIED, CLAIMED = %d, %d, %d, %d, %d, %d, %d
+
+local raw -- the fields in the order of NAMES
+
+local function text(n) return string.format('%%.0f', n) end
+
+-- Gives the grant, or nil and whether something is there that is none.
+local function read(key)
+	raw = redis.call('HMGET', key, unpack(NAMES))
+	local g, some, all = {}, false, true
+	for i, name in ipairs(NAMES) do
+		g[name] = raw[i]
+		some, all = some or raw[i], all and raw[i]
+	end
+	if not some then return nil, false end
+	if not all or g.v ~= '%s' then return nil, true end
+	for _, name in ipairs(NUMBERS) do
+		if g[name] == '' then
+			g[name] = 0
+		elseif #g[name] <= 16 and string.find(g[name], '^%%d+$') then
+			g[name] = tonumber(g[name])
+		else
+			return nil, true
+		end
+	end
+	return g
+end
+
+local function expired(g, now)
+	if g.told ~= '' then return true end
+	return g.expires_at <= now and (g.status ~= 'redeeming' or g.lease_until + GRACE <= now)
+end
+
+local changed = {}
+local function set(g, name, value)
+	g[name] = value
+	if type(value) == 'number' then value = text(value) end
+	changed[#changed + 1] = name
+	changed[#changed + 1] = value
+	for i, n in ipairs(NAMES) do
+		if n == name then raw[i] = value end
+	end
+end
+local function save(key)
+	if #changed > 0 then redis.call('HSET', key, unpack(changed)) end
+end
+
+local function live_at_least(key, micros)
+	local ms = math.ceil(micros / 1000)
+	if redis.call('PTTL', key) < ms then redis.call('PEXPIRE', key, ms) end
+end
+
+-- Nothing but the result, or the result and the grant.
+local function missing(broken) return {broken and UNREADABLE or UNKNOWN} end
+local function with(result) return {result, unpack(raw)} end
+`, strings.Join(fieldNames[:], "', '"),
+	devicegrant.LeaseGrace.Microseconds(), devicegrant.IntervalStep.Microseconds(), devicegrant.MaxInterval.Microseconds(),
+	devicegrant.PollTolerance.Microseconds(), devicegrant.Lease.Microseconds(), devicegrant.DecisionLife.Microseconds(), beyond.Microseconds(),
+	unreadable, devicegrant.PollUnknown, devicegrant.PollOtherClient, devicegrant.PollTooSoon, devicegrant.PollPending, devicegrant.PollDenied,
+	devicegrant.PollClaimed, version)
+
+// pollScript: client, owner, now.
+var pollScript = redisdb.NewScript(grantLua + `
+local key, client, owner, now = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
+local g, broken = read(key)
+if not g then return missing(broken) end
+if g.told ~= '' and g.poller == owner then return with(DENIED) end
+if expired(g, now) then return missing() end
+if g.client_id ~= client then return {OTHER_CLIENT} end
+
+-- A repeat of the last poll, whose reply was lost, is no second poll.
+if g.poller ~= owner or g.last_poll == 0 then
+	local soon = g.last_poll > 0 and now - g.last_poll < g.interval - TOLERANCE
+	set(g, 'last_poll', now)
+	set(g, 'poller', owner)
+	set(g, 'soon', soon and '1' or '')
+	if soon then set(g, 'interval', math.min(g.interval + STEP, LONGEST)) end
+end
+local result = PENDING
+local leased = g.status == 'redeeming' and g.lease_until > now
+if g.soon ~= '' then
+	result = TOO_SOON
+elseif g.status == 'denied' then
+	result = DENIED
+	set(g, 'told', '1')
+elseif leased and g.owner == owner then
+	result = CLAIMED
+elseif g.status == 'approved' or (g.status == 'redeeming' and not leased) then
+	result = CLAIMED
+	set(g, 'status', 'redeeming')
+	set(g, 'owner', owner)
+	set(g, 'lease_until', now + LEASE)
+	set(g, 'claim_no', g.claim_no + 1)
+end
+save(key)
+if g.told ~= '' then
+	redis.call('PEXPIRE', key, BEYOND / 1000)
+elseif result == CLAIMED then
+	live_at_least(key, g.lease_until - now + BEYOND)
+end
+return with(result)
+`)
+
+// The results of decideScript.
+const (
+	decideGone     = 0
+	decideDone     = 1
+	decideResolved = 2
+)
+
+// decideScript: state, subject, transition, now.
+var decideScript = redisdb.NewScript(grantLua + `
+local key, to, subject, transition, now = KEYS[1], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local g, broken = read(key)
+if not g then return missing(broken) end
+if expired(g, now) then return {0} end
+if g.status ~= 'pending' then
+	return {g.transition == transition and 1 or 2}
+end
+set(g, 'status', to)
+set(g, 'transition', transition)
+set(g, 'subject', subject)
+set(g, 'approved_at', now)
+if g.expires_at < now + LIFE then set(g, 'expires_at', now + LIFE) end
+save(key)
+live_at_least(key, g.expires_at - now + BEYOND)
+return {1}
+`)
+
+// releaseScript: owner.
+var releaseScript = redisdb.NewScript(grantLua + `
+local g, broken = read(KEYS[1])
+if not g then return missing(broken) end
+if g.status == 'redeeming' and g.owner == ARGV[1] then
+	set(g, 'status', 'approved')
+	set(g, 'owner', '')
+	set(g, 'lease_until', '')
+	save(KEYS[1])
+end
+return {UNKNOWN}
+`)
+
+// deleteScript: owner. The grant comes back when it was deleted.
+var deleteScript = redisdb.NewScript(grantLua + `
+local g, broken = read(KEYS[1])
+if not g then return missing(broken) end
+if g.status ~= 'redeeming' or g.owner ~= ARGV[1] then return {UNKNOWN} end
+redis.call('DEL', KEYS[1])
+return with(CLAIMED)
+`)
+
+// forgetScript forgets the last poll; the one that was told of a denial stays.
+var forgetScript = redisdb.NewScript(grantLua + `
+local g, broken = read(KEYS[1])
+if not g then return missing(broken) end
+if g.told == '' and g.last_poll > 0 then
+	set(g, 'last_poll', '')
+	set(g, 'poller', '')
+	set(g, 'soon', '')
+	save(KEYS[1])
+end
+return {UNKNOWN}
+`)
+
+// writeScript: life in milliseconds, then fields and values.
+var writeScript = redisdb.NewScript(`
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], unpack(ARGV, 2))
+redis.call('PEXPIRE', KEYS[1], ARGV[1])
+return 1
+`)
+
+// claimScript takes a user code for a grant: ref, life. It gives the ref of the grant
+// that holds it. A third argument is a grant whose hold is over.
+var claimScript = redisdb.NewScript(`
+local held = redis.call('GET', KEYS[1])
+if held and held ~= ARGV[1] and held ~= ARGV[3] then return held end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return ARGV[1]
+`)
+
+// freeScript gives a user code free if this grant holds it: ref.
+var freeScript = redisdb.NewScript(`
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+`)

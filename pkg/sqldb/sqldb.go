@@ -79,7 +79,7 @@ func Standard(db DB) (*sql.DB, bool) {
 // none. It is the one clause in which the engines' texts differ.
 func (d Dialect) SkipLocked() string {
 	switch d {
-	case "postgres":
+	case Postgres:
 		return " FOR UPDATE SKIP LOCKED"
 	default:
 		return ""

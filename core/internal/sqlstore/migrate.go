@@ -9,6 +9,7 @@ import (
 	"io/fs"
 
 	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
 
 	"github.com/dify-sso/dify-sso/migrations"
 	"github.com/dify-sso/dify-sso/pkg/sqldb"
@@ -40,6 +41,7 @@ func (s SchemaStatus) Check() error {
 
 // Migrator applies the embedded migrations.
 type Migrator struct {
+	db       sqldb.DB
 	provider *goose.Provider
 	target   int64
 }
@@ -54,12 +56,22 @@ func NewMigrator(db sqldb.DB) (*Migrator, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sqlstore: migrations: %w", err)
 	}
-	provider, err := goose.NewProvider(goose.DialectSQLite3, conn, files)
+	dialect, options := goose.DialectSQLite3, []goose.ProviderOption(nil)
+	if db.Dialect() == sqldb.Postgres {
+		// Of several that migrate at once one applies; the others ask each second, for as
+		// long as a large table may take.
+		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 600))
+		if err != nil {
+			return nil, fmt.Errorf("sqlstore: migrations: %w", err)
+		}
+		dialect, options = goose.DialectPostgres, append(options, goose.WithSessionLocker(locker))
+	}
+	provider, err := goose.NewProvider(dialect, conn, files, options...)
 	if err != nil {
 		return nil, fmt.Errorf("sqlstore: migrations: %w", err)
 	}
 	sources := provider.ListSources()
-	return &Migrator{provider: provider, target: sources[len(sources)-1].Version}, nil
+	return &Migrator{db: db, provider: provider, target: sources[len(sources)-1].Version}, nil
 }
 
 // Up applies what is pending and gives the versions applied.
@@ -88,9 +100,10 @@ func (m *Migrator) Down(ctx context.Context) (int64, error) {
 	return r.Source.Version, nil
 }
 
-// Status compares without changing anything but goose's own table.
+// Status compares and changes nothing: a role that only serves may ask, and a database
+// that nobody has migrated stays empty.
 func (m *Migrator) Status(ctx context.Context) (SchemaStatus, error) {
-	current, err := m.provider.GetDBVersion(ctx)
+	current, err := m.current(ctx)
 	if err != nil {
 		return SchemaStatus{}, fmt.Errorf("sqlstore: schema version: %w", err)
 	}
@@ -101,4 +114,18 @@ func (m *Migrator) Status(ctx context.Context) (SchemaStatus, error) {
 		}
 	}
 	return s, nil
+}
+
+// current gives the newest version in goose's table, which keeps a row for each.
+func (m *Migrator) current(ctx context.Context) (version int64, err error) {
+	exists := `SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'goose_db_version'`
+	if m.db.Dialect() == sqldb.Postgres {
+		exists = `SELECT CASE WHEN to_regclass('goose_db_version') IS NULL THEN 0 ELSE 1 END`
+	}
+	var n int
+	if err := m.db.QueryRow(ctx, exists).Scan(&n); err != nil || n == 0 {
+		return 0, err
+	}
+	err = m.db.QueryRow(ctx, `SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied`).Scan(&version)
+	return version, err
 }

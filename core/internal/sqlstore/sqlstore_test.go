@@ -9,3 +9,5 @@ import (
 )
 
 func TestStoresOnSQLite(t *testing.T) { storetest.DurableStores(t, storetest.NewSQLitePair) }
+
+func TestStoresOnPostgres(t *testing.T) { storetest.DurableStores(t, storetest.NewPostgresPair) }

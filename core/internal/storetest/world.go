@@ -3,6 +3,8 @@
 package storetest
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"path/filepath"
 	"sync"
@@ -13,6 +15,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/sqlstore"
 	"github.com/dify-sso/dify-sso/pkg/audit"
 	"github.com/dify-sso/dify-sso/pkg/sqldb"
+	"github.com/dify-sso/dify-sso/pkg/testserver"
 )
 
 // Clock is a clock that moves only when it is told to. It is safe for concurrent use.
@@ -48,7 +51,13 @@ type World struct {
 // NewWorld opens fresh, empty stores that are gone with the test.
 func NewWorld(t *testing.T) *World {
 	t.Helper()
-	w := &World{Durable: NewSQLite(t), Grants: memstore.NewGrants(10_000), Bearers: memstore.NewBearers(10_000), Clock: &Clock{at: start}}
+	return NewWorldOn(t, NewSQLite(t))
+}
+
+// NewWorldOn is NewWorld on a durable store that the test has opened.
+func NewWorldOn(t *testing.T, d Durable) *World {
+	t.Helper()
+	w := &World{Durable: d, Grants: memstore.NewGrants(10_000), Bearers: memstore.NewBearers(10_000), Clock: &Clock{at: start}}
 	recorder, err := audit.NewRecorder(w.Audit, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -84,11 +93,7 @@ func NewSQLitePair(t *testing.T) (a, b Durable) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "core.db")
 	a = openSQLite(t, path)
-	m, err := sqlstore.NewMigrator(a.DB)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := m.Up(t.Context()); err != nil {
+	if err := migrate(t.Context(), a.DB); err != nil {
 		t.Fatal(err)
 	}
 	return a, openSQLite(t, path)
@@ -102,6 +107,57 @@ func openSQLite(t *testing.T, path string) Durable {
 	}
 	t.Cleanup(func() { _ = db.Close() })
 	return OnSQL(db)
+}
+
+// NewPostgres opens a fresh database whose schema is up to date, or skips the test
+// where there is no Postgres.
+func NewPostgres(t *testing.T) Durable {
+	t.Helper()
+	return openPostgres(t, MigratedPostgres(t))
+}
+
+// NewPostgresPair opens one fresh database twice, as two processes would.
+func NewPostgresPair(t *testing.T) (a, b Durable) {
+	t.Helper()
+	address := MigratedPostgres(t)
+	return openPostgres(t, address), openPostgres(t, address)
+}
+
+// MigratedPostgres gives the address of a fresh database whose schema is up to date. The
+// migrations run once per process.
+func MigratedPostgres(t *testing.T) (address string) {
+	t.Helper()
+	return testserver.PostgresLike(t, "core", func(address string) error {
+		ctx := context.Background() // other tests stand on it too
+		db, err := sqldb.OpenPostgres(ctx, address, sqldb.PostgresOptions{MaxConns: 1})
+		if err != nil {
+			return err
+		}
+		return errors.Join(migrate(ctx, db), db.Close())
+	})
+}
+
+// poolOf is small: a server takes a hundred connections, and packages are tested at
+// once.
+const poolOf = 8
+
+func openPostgres(t *testing.T, address string) Durable {
+	t.Helper()
+	db, err := sqldb.OpenPostgres(t.Context(), address, sqldb.PostgresOptions{MaxConns: poolOf})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return OnSQL(db)
+}
+
+func migrate(ctx context.Context, db sqldb.DB) error {
+	m, err := sqlstore.NewMigrator(db)
+	if err != nil {
+		return err
+	}
+	_, err = m.Up(ctx)
+	return err
 }
 
 // OnSQL gives the durable stores on a database.

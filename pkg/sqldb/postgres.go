@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -30,6 +31,8 @@ const (
 	// connectLimit holds for each host of the address, unless connect_timeout says
 	// otherwise: a silent one must not use up a request's time.
 	connectLimit = 5 * time.Second
+	// openLimit is what all hosts of an address together get at the start.
+	openLimit = 30 * time.Second
 	// pingLimit finds a connection dead that has been idle.
 	pingLimit = 3 * time.Second
 	// undoLimit is what a rollback gets after its context has ended: without it the
@@ -64,6 +67,8 @@ func OpenPostgres(ctx context.Context, address string, o PostgresOptions) (DB, e
 		return nil, fmt.Errorf("sqldb: open Postgres: %w", err)
 	}
 	d := &postgresDB{pool: pool, std: stdlib.OpenDBFromPool(pool)}
+	ctx, cancel := context.WithTimeout(ctx, openLimit)
+	defer cancel()
 	if err := d.Ping(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("sqldb: open Postgres: %w", err), d.Close())
 	}
@@ -81,7 +86,7 @@ var errAddress = errors.New("sqldb: no address such as postgres://user@host:5432
 
 func postgresConfig(address string, o PostgresOptions) (*pgxpool.Config, error) {
 	cfg, err := pgxpool.ParseConfig(address)
-	if err != nil {
+	if err != nil || !strings.HasPrefix(address, "postgres://") && !strings.HasPrefix(address, "postgresql://") {
 		return nil, errAddress
 	}
 	if o.MaxConns <= 0 {

@@ -15,7 +15,6 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/account"
 	"github.com/dify-sso/dify-sso/core/internal/authz"
 	"github.com/dify-sso/dify-sso/core/internal/console"
-	"github.com/dify-sso/dify-sso/core/internal/datadir"
 	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
 	"github.com/dify-sso/dify-sso/core/internal/httpapi"
 	"github.com/dify-sso/dify-sso/core/internal/installation"
@@ -70,7 +69,7 @@ func New(ctx context.Context, s *Settings, o Options) (*App, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	dir, err := datadir.Open(s.DataDir)
+	dir, err := openData(s)
 	if err != nil {
 		return nil, err
 	}

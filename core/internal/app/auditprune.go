@@ -11,14 +11,13 @@ import (
 
 	"github.com/dify-sso/dify-sso/core/internal/jobs"
 	"github.com/dify-sso/dify-sso/core/internal/sqlstore"
-	"github.com/dify-sso/dify-sso/pkg/sqldb"
 )
 
 // PruneAudit deletes the audit events from before a time, beside servers that may be
 // running, and gives their number, those before a failure included. It opens the
 // database itself: a serving App has no way to delete an event.
 func PruneAudit(ctx context.Context, s *Settings, before time.Time) (deleted int64, err error) {
-	db, err := openForPrune(ctx, s)
+	db, err := OpenOwned(ctx, s)
 	if err != nil {
 		return 0, err
 	}
@@ -46,7 +45,3 @@ func PruneAudit(ctx context.Context, s *Settings, before time.Time) (deleted int
 	}
 	return deleted, err
 }
-
-// openForPrune opens the database under the role that may delete audit events, which
-// the role of the servers need not be (docs/operating/audit-role.md).
-func openForPrune(ctx context.Context, s *Settings) (sqldb.DB, error) { return OpenDatabase(ctx, s) }

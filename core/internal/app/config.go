@@ -19,9 +19,13 @@ type Config struct {
 	ConsoleAPIURL string `env:"CONSOLE_API_URL" doc:"public base address, without a path; https unless loopback"`
 	ConsoleWebURL string `env:"CONSOLE_WEB_URL" doc:"address of the pages; the same origin as CONSOLE_API_URL; empty takes that one"`
 
-	DataDir        string      `env:"DATA_DIR" doc:"directory of the embedded database, generated keys and the lock"`
-	SecretKey      secret.Text `env:"SECRET_KEY" doc:"at least 32 bytes; CSRF tokens and user-code digests derive from it; created in DATA_DIR when empty"`
-	SealingKeyFile string      `env:"SEALING_KEY_FILE" doc:"file with one id:base64(32 bytes) per line, the first seals, all open; created in DATA_DIR when empty"`
+	DataDir        string      `env:"DATA_DIR" doc:"directory of the embedded database, generated keys and the lock; unused with DATABASE_URL"`
+	SecretKey      secret.Text `env:"SECRET_KEY" doc:"at least 32 bytes; CSRF tokens and user-code digests derive from it; created in DATA_DIR when empty, required with DATABASE_URL"`
+	SealingKeyFile string      `env:"SEALING_KEY_FILE" doc:"file with one id:base64(32 bytes) per line, the first seals, all open; created in DATA_DIR when empty, required with DATABASE_URL"`
+
+	DatabaseURL        secret.Text `env:"DATABASE_URL" doc:"Postgres of a fleet, postgres://user:password@host/database; several hosts as a comma list with target_session_attrs=read-write; empty keeps everything in DATA_DIR"`
+	DatabaseMaxConns   int         `env:"DATABASE_MAX_CONNS" doc:"connections to Postgres of each process; 1 to 1000"`
+	MigrateDatabaseURL secret.Text `env:"MIGRATE_DATABASE_URL" doc:"address for core migrate and core audit prune alone, under the role that owns the tables; empty takes DATABASE_URL"`
 
 	RedisURL              secret.Text `env:"REDIS_URL" doc:"short-lived store of a fleet, redis:// or rediss://, several addresses as a comma list; empty keeps it in this process; needs DATABASE_URL"`
 	RedisMode             string      `env:"REDIS_MODE" doc:"single, sentinel or cluster"`
@@ -70,8 +74,8 @@ func Defaults() Config {
 	return Config{
 		Listen: "127.0.0.1:5001", InnerListen: "127.0.0.1:5002",
 		ConsoleAPIURL: "http://127.0.0.1:5001",
-		DataDir:       "./data",
-		RedisMode:     string(redisdb.Single),
+		DataDir:       "./data", DatabaseMaxConns: 16,
+		RedisMode: string(redisdb.Single),
 
 		KnownClientIDs:    []string{"difyctl", "difyauth"},
 		RateLimitPerToken: 60, ApproveRateLimit: 10,

@@ -3,6 +3,7 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -22,15 +23,18 @@ type keys struct {
 // sealingKeyID names the key that an embedded installation makes for itself.
 const sealingKeyID = "k1"
 
-// loadKeys reads the keys, making in the data directory those that were not given. A
-// database without its keys is refused: a new key would make what it holds useless.
+// loadKeys reads the keys, making in the data directory, where there is one, those that
+// were not given. A database without its keys is refused: a new key would make what it
+// holds useless.
 func loadKeys(s *Settings, dir *datadir.Dir) (*keys, error) {
 	var problems config.Problems
-	orphan := dir.Has(datadir.DatabaseFile)
+	orphan := dir != nil && dir.Has(datadir.DatabaseFile)
 
 	master := s.SecretKey
 	if master.IsZero() {
-		if orphan && !dir.Has(datadir.SecretKeyFile) {
+		if dir == nil {
+			problems.Add("SECRET_KEY", "%s", errNotGiven)
+		} else if orphan && !dir.Has(datadir.SecretKeyFile) {
 			problems.Add("SECRET_KEY", "is missing: %s exists, but the key it was made with does not; restore %s", dir.Path(datadir.DatabaseFile), dir.Path(datadir.SecretKeyFile))
 		} else if text, err := dir.Once(datadir.SecretKeyFile, func() []byte { return []byte(secret.Random() + "\n") }); err != nil {
 			problems.Add("SECRET_KEY", "%s", err)
@@ -61,9 +65,15 @@ func loadKeys(s *Settings, dir *datadir.Dir) (*keys, error) {
 	return k, nil
 }
 
+// errNotGiven: nothing is made where several processes must have the same.
+var errNotGiven = errors.New("is required with DATABASE_URL")
+
 func readSealing(s *Settings, dir *datadir.Dir, orphan bool) ([]byte, error) {
 	if s.SealingKeyFile != "" {
 		return os.ReadFile(s.SealingKeyFile) // its mode is the operator's: a mounted secret belongs to a group
+	}
+	if dir == nil {
+		return nil, errNotGiven
 	}
 	if orphan && !dir.Has(datadir.SealingKeyFile) {
 		return nil, fmt.Errorf("is missing: %s exists, but the key it was made with does not; restore %s", dir.Path(datadir.DatabaseFile), dir.Path(datadir.SealingKeyFile))

@@ -12,7 +12,6 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
-	"github.com/dify-sso/dify-sso/core/internal/datadir"
 	"github.com/dify-sso/dify-sso/core/internal/jobs"
 	"github.com/dify-sso/dify-sso/pkg/lifecycle"
 	"github.com/dify-sso/dify-sso/pkg/server"
@@ -24,11 +23,14 @@ type Listeners struct{ Public, Inner net.Listener }
 // LockData keeps others out of the data directory until release is called. It says to
 // them what the holder does, such as datadir.Serving or the words of a command; a
 // command that is there already is waited for as long as patience has it. It returns
-// datadir.InUseError.
+// datadir.InUseError. A fleet has no such directory and needs no lock.
 func LockData(ctx context.Context, s *Settings, does string, patience time.Duration) (release func() error, err error) {
-	dir, err := datadir.Open(s.DataDir)
+	dir, err := openData(s)
 	if err != nil {
 		return nil, err
+	}
+	if dir == nil {
+		return func() error { return nil }, nil
 	}
 	return dir.Wait(ctx, does, patience)
 }

@@ -40,6 +40,9 @@ func (s *Settings) Logger(w io.Writer) *slog.Logger {
 	return telemetry.NewLogger(w, s.level, s.LogFormat)
 }
 
+// Embedded reports whether everything is kept in DATA_DIR, for this process alone.
+func (s *Settings) Embedded() bool { return s.DatabaseURL.IsZero() }
+
 // Loopback reports whether nobody but this machine reaches the public address.
 func (s *Settings) Loopback() bool { return loopback(s.Public.Hostname()) }
 
@@ -50,6 +53,8 @@ type Sources struct {
 	File    string
 	Environ []string
 	Flags   map[string]string
+	// DatabaseAlone is set by commands that touch nothing else: they need no keys.
+	DatabaseAlone bool
 }
 
 // defaultFile is read when no other is named.
@@ -79,6 +84,7 @@ func Load(s Sources) (*Settings, error) {
 	}
 	judgeUnbuilt(s.Environ, &problems)
 	out := judge(cfg, &problems)
+	out.judgeDatabase(s.DatabaseAlone, &problems)
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
@@ -96,6 +102,7 @@ func judge(cfg Config, problems *config.Problems) *Settings {
 	}
 	within("OPENAPI_RATE_LIMIT_PER_TOKEN", cfg.RateLimitPerToken, 0, 100_000)
 	within("DEVICE_FLOW_APPROVE_RATE_LIMIT_PER_HOUR", cfg.ApproveRateLimit, 1, 1000)
+	within("DATABASE_MAX_CONNS", cfg.DatabaseMaxConns, 1, 1000)
 	within("DEVICE_MAX_GRANTS", cfg.DeviceMaxGrants, 1, 10_000_000)
 	within("OAUTH_ACCESS_TOKEN_RETENTION_DAYS", cfg.TokenRetention, 1, 3650)
 	within("AUDIT_RETENTION_DAYS", cfg.AuditRetentionDays, 0, MaxAuditDays)
@@ -122,7 +129,7 @@ func judge(cfg Config, problems *config.Problems) *Settings {
 		problems.Add("SETUP_TOKEN", "must have at least %d characters", minSetupToken)
 	}
 	judgeInnerKeys(cfg.innerKeys(), problems)
-	if cfg.DataDir == "" {
+	if cfg.DataDir == "" && cfg.DatabaseURL.IsZero() {
 		problems.Add("DATA_DIR", "must name a directory")
 	}
 	if err := s.level.UnmarshalText([]byte(cfg.LogLevel)); err != nil {

@@ -5,14 +5,12 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/dify-sso/dify-sso/core/internal/access"
 	"github.com/dify-sso/dify-sso/core/internal/account"
 	"github.com/dify-sso/dify-sso/core/internal/authz"
 	"github.com/dify-sso/dify-sso/core/internal/console"
-	"github.com/dify-sso/dify-sso/core/internal/datadir"
 	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
 	"github.com/dify-sso/dify-sso/core/internal/installation"
 	"github.com/dify-sso/dify-sso/core/internal/jobs"
@@ -55,27 +53,14 @@ const maxCounters = 200_000
 // maxBearers bounds the tokens remembered in process, about 400 bytes each.
 const maxBearers = 50_000
 
-// OpenDatabase opens the database of the settings without looking at its schema. The
-// keys are made first: a database never exists without them.
-func OpenDatabase(ctx context.Context, s *Settings) (sqldb.DB, error) {
-	dir, err := datadir.Open(s.DataDir)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := loadKeys(s, dir); err != nil {
-		return nil, err
-	}
-	return sqldb.OpenSQLite(ctx, dir.Path(datadir.DatabaseFile))
-}
-
-// openStores opens the embedded stores and brings the schema up to date. A schema
-// that a newer program wrote is refused.
+// openStores opens the stores and brings the schema of an embedded database up to
+// date. A schema that does not fit is refused.
 func openStores(ctx context.Context, s *Settings) (*Stores, error) {
 	db, err := OpenDatabase(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	if err := migrate(ctx, db); err != nil {
+	if err := fitSchema(ctx, db, s.Embedded()); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	grants, bearers, counters := memstore.NewGrants(s.DeviceMaxGrants), memstore.NewBearers(maxBearers), ratelimit.NewMemory(maxCounters)
@@ -86,28 +71,4 @@ func openStores(ctx context.Context, s *Settings) (*Stores, error) {
 		Grants: grants, Bearers: bearers, Gate: memstore.Gate{Counters: counters, Bearers: bearers}, Counters: counters,
 		sweep: func(now time.Time) { grants.Sweep(now); bearers.Sweep(now); counters.Sweep(now) },
 	}, nil
-}
-
-// migrate applies what is pending: an embedded database belongs to this one process.
-func migrate(ctx context.Context, db sqldb.DB) error {
-	m, err := sqlstore.NewMigrator(db)
-	if err != nil {
-		return err
-	}
-	status, err := m.Status(ctx)
-	if err != nil {
-		return err
-	}
-	if errors.Is(status.Check(), sqlstore.ErrSchemaOlder) {
-		if _, err := m.Up(ctx); err != nil {
-			return err
-		}
-		if status, err = m.Status(ctx); err != nil {
-			return err
-		}
-	}
-	if err := status.Check(); err != nil {
-		return fmt.Errorf("%w (it is at version %d, this program at %d)", err, status.Current, status.Target)
-	}
-	return nil
 }

@@ -24,7 +24,7 @@ AUDIT_RETENTION_DAYS where that is not given; 0 keeps every event. Nothing else
 ever deletes one, so call it from a timer. Servers go on meanwhile, and of two
 calls at once one is refused.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := c.settings(cmd)
+			s, err := c.databaseSettings(cmd)
 			if err != nil {
 				return err
 			}

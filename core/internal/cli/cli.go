@@ -175,13 +175,24 @@ func (c *command) settingFlags(root *cobra.Command) {
 
 // settings reads them from all sources.
 func (c *command) settings(cmd *cobra.Command) (*app.Settings, error) {
+	return app.Load(c.sources(cmd))
+}
+
+// databaseSettings is settings for a command that touches the database alone.
+func (c *command) databaseSettings(cmd *cobra.Command) (*app.Settings, error) {
+	sources := c.sources(cmd)
+	sources.DatabaseAlone = true
+	return app.Load(sources)
+}
+
+func (c *command) sources(cmd *cobra.Command) app.Sources {
 	given := map[string]string{}
 	for key, value := range c.flags {
 		if cmd.Flags().Changed(strings.ToLower(strings.ReplaceAll(key, "_", "-"))) {
 			given[key] = *value
 		}
 	}
-	return app.Load(app.Sources{File: c.file, Environ: c.Environ, Flags: given})
+	return app.Sources{File: c.file, Environ: c.Environ, Flags: given}
 }
 
 // open builds the application beside a server that may be running: SQLite takes

@@ -43,13 +43,16 @@ func (c *command) migrate() *cobra.Command {
 	})
 	return group(&cobra.Command{Use: "migrate", Short: "Bring the database schema up to date, back, or compare it",
 		Long: `On the embedded database "core serve" applies what is pending by itself; up and
-down refuse while a server is running on it.`}, up, down, status)
+down refuse while a server is running on it. On Postgres nothing else does: call up
+before the servers of a new version start. Of several calls at once one applies. The
+address is MIGRATE_DATABASE_URL, or DATABASE_URL; through a proxy that shares
+connections between clients the lock does not hold, so name the database itself.`}, up, down, status)
 }
 
 // migration is a command on the schema; those that change it keep servers out.
 func (c *command) migration(use, short string, changes bool, run func(context.Context, *sqlstore.Migrator) error) *cobra.Command {
 	return c.outputFlag(&cobra.Command{Use: use, Short: short, Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) (err error) {
-		s, err := c.settings(cmd)
+		s, err := c.databaseSettings(cmd)
 		if err != nil {
 			return err
 		}
@@ -60,7 +63,7 @@ func (c *command) migration(use, short string, changes bool, run func(context.Co
 			}
 			defer func() { err = errors.Join(err, release()) }()
 		}
-		db, err := app.OpenDatabase(cmd.Context(), s)
+		db, err := app.OpenOwned(cmd.Context(), s)
 		if err != nil {
 			return err
 		}

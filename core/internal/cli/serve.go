@@ -28,7 +28,8 @@ func (c *command) serve() *cobra.Command {
 		Use: "serve", Short: "Serve until SIGTERM or SIGINT; a second signal ends at once", Args: noArgs,
 		Long: `Serve the pages and the API on LISTEN, and health, readiness and metrics on
 INNER_LISTEN. On the first start the data directory, its keys and its database
-are made. While nobody has set the installation up, a terminal shows a link that
+are made; with DATABASE_URL there is no such directory, and "core migrate up" comes
+first. While nobody has set the installation up, a terminal shows a link that
 does; without a terminal, "core admin setup-code" gives the code.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			started := time.Now()
@@ -119,7 +120,11 @@ func (c *command) welcome(s *app.Settings, link string, inner net.Addr) {
 	if !c.Terminal {
 		return
 	}
-	fmt.Fprintf(c.Stdout, "\ncore %s serves %s\n  health and metrics on http://%s, data in %s\n", c.Version, s.Public, inner, s.DataDir)
+	where := s.DataDir
+	if !s.Embedded() {
+		where = "Postgres"
+	}
+	fmt.Fprintf(c.Stdout, "\ncore %s serves %s\n  health and metrics on http://%s, data in %s\n", c.Version, s.Public, inner, where)
 	if link != "" {
 		fmt.Fprintf(c.Stdout, "\nSet it up, once, in a browser:\n  %s\n", link)
 	}

@@ -39,15 +39,23 @@ type DB struct {
 // quiet ends the client library's own log once: it writes to stderr, addresses too.
 var quiet = sync.OnceFunc(func() { redis.SetLogger(&logging.VoidLogger{}) })
 
-// Open checks the options and asks the server for an answer. It returns the first
-// Problem of the options, or the failure to reach the server.
-func Open(ctx context.Context, o Options) (*DB, error) {
+// New checks the options and connects to nothing yet. It returns the first Problem of
+// the options.
+func New(o Options) (*DB, error) {
 	t, problems := o.resolve()
 	if len(problems) > 0 {
 		return nil, problems[0]
 	}
 	quiet()
-	db := connect(o, t)
+	return connect(o, t), nil
+}
+
+// Open is New for a server that has to answer at once.
+func Open(ctx context.Context, o Options) (*DB, error) {
+	db, err := New(o)
+	if err != nil {
+		return nil, err
+	}
 	if err := db.Ping(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("redisdb: no answer: %w", err), db.Close())
 	}

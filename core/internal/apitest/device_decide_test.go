@@ -183,7 +183,7 @@ func TestUserCodesAreTheServers(t *testing.T) {
 			t.Fatalf("%d tries", tries)
 		}
 		wantAnswer(t, s.Poll(t, c), http.StatusBadRequest, "authorization_pending")
-		if live := s.App.Stores.LiveGrants(); live != 1 {
+		if live := s.LiveGrants(t); live != 1 {
 			t.Fatalf("%d grants", live)
 		}
 	})

@@ -144,11 +144,11 @@ func TestDeviceCodesThatAreNone(t *testing.T) {
 		})
 	}
 	t.Run("DF-13 an unknown code writes nothing, however often", func(t *testing.T) {
-		live := s.App.Stores.LiveGrants()
+		live := s.LiveGrants(t)
 		for range 50 {
 			wantAnswer(t, pollAs(t, s, "difyctl", unknownCode.Device), http.StatusBadRequest, "expired_token")
 		}
-		if after := s.App.Stores.LiveGrants(); after != live {
+		if after := s.LiveGrants(t); after != live {
 			t.Fatalf("%d grants instead of %d", after, live)
 		}
 	})

@@ -106,7 +106,7 @@ func TestManyPollersOfOneApproval(t *testing.T) {
 				t.Fatalf("round %d: %d pollers got a token", round, len(won))
 			}
 			s.oneRow(t, label, won[0].member("token"), won[0].member("token_id"))
-			if live := s.App.Stores.LiveGrants(); live != 0 {
+			if live := s.LiveGrants(t); live != 0 {
 				t.Fatalf("round %d: %d grants are left", round, live)
 			}
 		}

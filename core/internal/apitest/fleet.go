@@ -36,7 +36,7 @@ type Pair struct {
 	// Client speaks to Redis beside the servers.
 	Client redis.UniversalClient
 
-	settings map[string]string
+	settings []string // as an environment has them
 	aged     func(d time.Duration)
 }
 
@@ -56,9 +56,9 @@ func NewPair(t testing.TB) *Pair {
 	if err := os.WriteFile(sealing, seal.NewKeyFile("k1"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p.settings = map[string]string{
-		"DATABASE_URL": p.Database, "DATABASE_MAX_CONNS": "8", "REDIS_URL": p.Redis, "REDIS_KEY_PREFIX": p.Prefix,
-		"SECRET_KEY": strings.Repeat("a key of a test ", 2), "SEALING_KEY_FILE": sealing,
+	p.settings = []string{
+		"DATABASE_URL=" + p.Database, "DATABASE_MAX_CONNS=8", "REDIS_URL=" + p.Redis, "REDIS_KEY_PREFIX=" + p.Prefix,
+		"SECRET_KEY=" + strings.Repeat("a key of a test ", 3), "SEALING_KEY_FILE=" + sealing,
 	}
 	p.aged = func(d time.Duration) { testserver.RedisAge(t, client, p.Prefix, d) }
 	return p
@@ -69,6 +69,15 @@ func On(p *Pair) Option { return func(s *Server) { s.Pair = p } }
 
 // Embedded puts a server on the embedded stores whatever the run stands on.
 func Embedded() Option { return func(s *Server) { s.embedded = true } }
+
+// LiveGrants counts the device authorizations that the server's store holds.
+func (s *Server) LiveGrants(t testing.TB) int {
+	t.Helper()
+	if s.Pair == nil {
+		return s.App.Stores.LiveGrants()
+	}
+	return len(testserver.RedisKeys(t, s.Pair.Client, s.Pair.Prefix+"dg:g:"))
+}
 
 func migrated(address string) error {
 	ctx := context.Background()

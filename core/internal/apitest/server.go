@@ -70,8 +70,7 @@ func Start(t testing.TB, options ...Option) *Server {
 	if _, ok := s.settings["CONSOLE_API_URL"]; !ok {
 		s.settings["CONSOLE_API_URL"] = s.URL
 	}
-	s.place(t)
-	settings, err := app.Load(app.Sources{Flags: s.settings})
+	settings, err := app.Load(app.Sources{Flags: s.settings, Environ: s.place(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,18 +97,17 @@ func Start(t testing.TB, options ...Option) *Server {
 }
 
 // place says where the server keeps what it knows.
-func (s *Server) place(t testing.TB) {
+func (s *Server) place(t testing.TB) (environ []string) {
+	t.Helper()
 	if s.Pair == nil {
 		if s.Dir == "" {
 			s.Dir = t.TempDir()
 		}
 		s.settings["DATA_DIR"] = s.Dir
-		return
+		return nil
 	}
 	s.Clock.aged = s.Pair.aged
-	for key, value := range s.Pair.settings {
-		s.settings[key] = value
-	}
+	return s.Pair.settings
 }
 
 func (s *Server) setUp(t testing.TB) {

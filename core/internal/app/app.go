@@ -38,6 +38,8 @@ type Options struct {
 	Now func() time.Time
 	// Wrap changes the stores before anything is built on them; tests inject faults.
 	Wrap func(*Stores)
+
+	ownClock bool // Now was not given
 }
 
 // App is core, built and not yet listening.
@@ -67,7 +69,7 @@ func New(ctx context.Context, s *Settings, o Options) (*App, error) {
 		return nil, errors.New("app: settings and log are required")
 	}
 	if o.Now == nil {
-		o.Now = time.Now
+		o.Now, o.ownClock = time.Now, true
 	}
 	dir, err := openData(s)
 	if err != nil {
@@ -77,20 +79,20 @@ func New(ctx context.Context, s *Settings, o Options) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	stores, err := openStores(ctx, s)
+	stores, err := openStores(ctx, s, o)
 	if err != nil {
 		return nil, err
 	}
 	schema, err := sqlstore.NewMigrator(stores.DB)
 	if err != nil {
-		return nil, errors.Join(err, stores.DB.Close())
+		return nil, errors.Join(err, stores.Close())
 	}
 	if o.Wrap != nil {
 		o.Wrap(stores)
 	}
 	a := &App{Settings: s, Stores: stores, opts: o, schema: schema}
 	if err := a.build(ctx, k); err != nil {
-		return nil, errors.Join(err, stores.DB.Close())
+		return nil, errors.Join(err, stores.Close())
 	}
 	return a, nil
 }
@@ -198,7 +200,7 @@ func (a *App) mount(metrics *telemetry.Metrics, deps httpapi.Deps) error {
 func (a *App) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	return errors.Join(a.recorder.Flush(ctx), a.Stores.DB.Close())
+	return errors.Join(a.recorder.Flush(ctx), a.Stores.Close())
 }
 
 func days(n int) time.Duration { return time.Duration(n) * 24 * time.Hour }

@@ -15,7 +15,10 @@ import (
 	"github.com/dify-sso/dify-sso/pkg/config"
 )
 
-const dbKey = "SECRET_KEY=0123456789abcdef0123456789abcdef"
+const (
+	dbKey   = "SECRET_KEY=0123456789abcdef0123456789abcdef"
+	dbRedis = "REDIS_URL=redis://u:canary7f3a@r:6379"
+)
 
 func TestSettingsOfASharedDatabase(t *testing.T) {
 	const canary = "canary7f3a"
@@ -26,6 +29,10 @@ func TestSettingsOfASharedDatabase(t *testing.T) {
 		alone   bool
 		want    []string // problems
 	}{
+		{name: "M-18 one store address alone", environ: []string{good, dbKey, "SEALING_KEY_FILE=/k", "REDIS_URL="}, want: []string{"REDIS_URL"}},
+		{name: "M-18 the other store address alone", environ: []string{"DATABASE_URL="}, want: []string{"DATABASE_URL"}},
+		{name: "Redis settings that do not hold", environ: []string{good, dbKey, "SEALING_KEY_FILE=/k", "REDIS_URL=http://u:" + canary + "@r", "REDIS_MODE=ring", "REDIS_KEY_PREFIX=a b"},
+			want: []string{"REDIS_KEY_PREFIX", "REDIS_MODE", "REDIS_URL"}},
 		{name: "M-18 its keys are given, for they are the same everywhere", environ: []string{good}, want: []string{"SEALING_KEY_FILE", "SECRET_KEY"}},
 		{name: "everything is there", environ: []string{good, dbKey, "SEALING_KEY_FILE=/k", "DATA_DIR="}},
 		{name: "several hosts", environ: []string{"DATABASE_URL=postgresql://u:" + canary + "@a:1,b:2/x?target_session_attrs=read-write", dbKey, "SEALING_KEY_FILE=/k"}},
@@ -34,13 +41,13 @@ func TestSettingsOfASharedDatabase(t *testing.T) {
 		{name: "keys and values", environ: []string{"DATABASE_URL=host=db password=" + canary, dbKey, "SEALING_KEY_FILE=/k"}, want: []string{"DATABASE_URL"}},
 		{name: "a parameter that does not hold", environ: []string{good + "?sslmode=perhaps", dbKey, "SEALING_KEY_FILE=/k"}, want: []string{"DATABASE_URL"}},
 		{name: "an owner's address that does not parse", environ: []string{good, "MIGRATE_DATABASE_URL=" + canary}, alone: true, want: []string{"MIGRATE_DATABASE_URL"}},
-		{name: "an owner's address of nothing", environ: []string{"MIGRATE_DATABASE_URL=postgres://o:" + canary + "@db/x"}, want: []string{"MIGRATE_DATABASE_URL"}},
-		{name: "no connections", environ: []string{"DATABASE_MAX_CONNS=0"}, want: []string{"DATABASE_MAX_CONNS"}},
-		{name: "too many connections", environ: []string{"DATABASE_MAX_CONNS=1001"}, want: []string{"DATABASE_MAX_CONNS"}},
-		{name: "no directory and no database", environ: []string{"DATA_DIR="}, want: []string{"DATA_DIR"}},
+		{name: "an owner's address of nothing", environ: []string{"MIGRATE_DATABASE_URL=postgres://o:" + canary + "@db/x", "REDIS_URL="}, want: []string{"MIGRATE_DATABASE_URL"}},
+		{name: "no connections", environ: []string{"DATABASE_MAX_CONNS=0", "REDIS_URL="}, want: []string{"DATABASE_MAX_CONNS"}},
+		{name: "too many connections", environ: []string{"DATABASE_MAX_CONNS=1001", "REDIS_URL="}, want: []string{"DATABASE_MAX_CONNS"}},
+		{name: "no directory and no database", environ: []string{"DATA_DIR=", "REDIS_URL="}, want: []string{"DATA_DIR"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			s, err := app.Load(app.Sources{Environ: tc.environ, DatabaseAlone: tc.alone})
+			s, err := app.Load(app.Sources{Environ: append([]string{dbRedis}, tc.environ...), DatabaseAlone: tc.alone})
 			if err == nil {
 				if len(tc.want) > 0 {
 					t.Fatalf("taken, want %v", tc.want)
@@ -67,7 +74,7 @@ func TestSettingsOfASharedDatabase(t *testing.T) {
 		if err := os.WriteFile(file, []byte("postgres://u:p@db/x\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s, err := app.Load(app.Sources{Environ: []string{"DATABASE_URL_FILE=" + file, dbKey, "SEALING_KEY_FILE=/k"}})
+		s, err := app.Load(app.Sources{Environ: []string{"DATABASE_URL_FILE=" + file, dbRedis, dbKey, "SEALING_KEY_FILE=/k"}})
 		if err != nil || s.DatabaseURL.Reveal() != "postgres://u:p@db/x" {
 			t.Fatal(err)
 		}

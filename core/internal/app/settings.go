@@ -85,6 +85,7 @@ func Load(s Sources) (*Settings, error) {
 	judgeUnbuilt(s.Environ, &problems)
 	out := judge(cfg, &problems)
 	out.judgeDatabase(s.DatabaseAlone, &problems)
+	out.judgeRedis(s.DatabaseAlone, &problems)
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ package app
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/dify-sso/dify-sso/core/internal/access"
@@ -15,11 +16,14 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/installation"
 	"github.com/dify-sso/dify-sso/core/internal/jobs"
 	"github.com/dify-sso/dify-sso/core/internal/memstore"
+	"github.com/dify-sso/dify-sso/core/internal/redisstore"
 	"github.com/dify-sso/dify-sso/core/internal/sqlstore"
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/core/internal/workspace"
 	"github.com/dify-sso/dify-sso/pkg/audit"
 	"github.com/dify-sso/dify-sso/pkg/ratelimit"
+	"github.com/dify-sso/dify-sso/pkg/ratelimit/redislimit"
+	"github.com/dify-sso/dify-sso/pkg/redisdb"
 	"github.com/dify-sso/dify-sso/pkg/sqldb"
 )
 
@@ -40,12 +44,19 @@ type Stores struct {
 	Leases       jobs.Leases
 	Prune        jobs.Pruner
 
-	// sweep frees what is over; nil where the store does that by itself.
-	sweep func(now time.Time)
+	// live counts the grants, and sweep frees what is over, where that is in process.
+	live    func() int
+	sweep   func(now time.Time)
+	closers []func() error
 }
 
-// LiveGrants counts the device authorizations held in this process.
-func (s *Stores) LiveGrants() int { return s.grants.Live() }
+// LiveGrants counts the device authorizations held in this process, none in a fleet.
+func (st *Stores) LiveGrants() int {
+	if st.live == nil {
+		return 0
+	}
+	return st.live()
+}
 
 // maxCounters bounds the rate-limit counters in process, about 150 bytes each.
 const maxCounters = 200_000
@@ -53,9 +64,10 @@ const maxCounters = 200_000
 // maxBearers bounds the tokens remembered in process, about 400 bytes each.
 const maxBearers = 50_000
 
-// openStores opens the stores and brings the schema of an embedded database up to
-// date. A schema that does not fit is refused.
-func openStores(ctx context.Context, s *Settings) (*Stores, error) {
+// openStores opens the stores of the settings. The schema of an embedded database is
+// brought up to date, that of a fleet is not: several versions may be running on it. A
+// schema that does not fit is refused.
+func openStores(ctx context.Context, s *Settings, o Options) (*Stores, error) {
 	db, err := OpenDatabase(ctx, s)
 	if err != nil {
 		return nil, err
@@ -63,12 +75,60 @@ func openStores(ctx context.Context, s *Settings) (*Stores, error) {
 	if err := fitSchema(ctx, db, s.Embedded()); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	grants, bearers, counters := memstore.NewGrants(s.DeviceMaxGrants), memstore.NewBearers(maxBearers), ratelimit.NewMemory(maxCounters)
-	return &Stores{
+	st := &Stores{
 		DB: db, Accounts: sqlstore.Accounts{DB: db}, Workspaces: sqlstore.Workspaces{DB: db}, Tokens: sqlstore.Tokens{DB: db},
 		Access: sqlstore.Access{DB: db}, Console: sqlstore.Console{DB: db}, Installation: sqlstore.Installation{DB: db}, Audit: sqlstore.Audit{DB: db},
 		Leases: sqlstore.Leases{DB: db}, Prune: sqlstore.Prune{DB: db},
-		Grants: grants, Bearers: bearers, Gate: memstore.Gate{Counters: counters, Bearers: bearers}, Counters: counters,
-		sweep: func(now time.Time) { grants.Sweep(now); bearers.Sweep(now); counters.Sweep(now) },
-	}, nil
+	}
+	if s.Embedded() {
+		st.inProcess(s.DeviceMaxGrants)
+		return st, nil
+	}
+	if err := st.inRedis(ctx, s, o); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return st, nil
+}
+
+// inProcess keeps what is short-lived in the memory of this process.
+func (st *Stores) inProcess(maxGrants int) {
+	grants, bearers, counters := memstore.NewGrants(maxGrants), memstore.NewBearers(maxBearers), ratelimit.NewMemory(maxCounters)
+	st.Grants, st.Bearers, st.Counters = grants, bearers, counters
+	st.Gate = memstore.Gate{Counters: counters, Bearers: bearers}
+	st.live = grants.Live
+	st.sweep = func(now time.Time) { grants.Sweep(now); bearers.Sweep(now); counters.Sweep(now) }
+}
+
+// inRedis keeps what is short-lived in Redis. A Redis that does not answer keeps no
+// process from starting: it is not ready, and serves what SQL alone can answer.
+func (st *Stores) inRedis(ctx context.Context, s *Settings, o Options) error {
+	db, err := redisdb.New(s.redis())
+	if err != nil {
+		return err
+	}
+	// With a clock that a test has set the counters must go by it too.
+	counters := redislimit.Store{DB: db, CallersClock: !o.ownClock}
+	st.Grants = redisstore.Grants{DB: db, Log: o.Log}
+	bearers := redisstore.Bearers{DB: db, Log: o.Log}
+	st.Bearers, st.Gate = bearers, redisstore.Gate{Bearers: bearers, CallersClock: !o.ownClock}
+	st.Counters = counters
+	st.closers = append(st.closers, db.Close)
+	ask, cancel := context.WithTimeout(ctx, readyLimit)
+	defer cancel()
+	switch policy, err := db.Policy(ask); {
+	case err != nil:
+		o.Log.Warn("Redis does not answer yet: this process is not ready until it does", slog.String("error", err.Error()))
+	case policy != redisdb.PolicyKeep:
+		o.Log.Warn("Redis may drop grants and replay marks when its memory is full: set its maxmemory-policy to noeviction", slog.String("maxmemory_policy", policy))
+	}
+	return nil
+}
+
+// Close ends the connections.
+func (st *Stores) Close() error {
+	var errs []error
+	for _, end := range st.closers {
+		errs = append(errs, end())
+	}
+	return errors.Join(append(errs, st.DB.Close())...)
 }

@@ -3,6 +3,7 @@
 package apitest_test
 
 import (
+	"cmp"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -21,6 +22,8 @@ import (
 // tkWrite is a cookie route that changes something.
 type tkWrite struct {
 	path string
+	// method and pattern are POST and the path where they are empty.
+	method, pattern string
 	// class is the class of caller in the route table.
 	class string
 	// body is a form's fields, or the JSON where there are none.
@@ -74,7 +77,7 @@ func tkSend(t *testing.T, s *apitest.Server, w tkWrite, v tkVariant) apitest.Ans
 	if !v.noToken {
 		headers = append(headers, "X-CSRF-Token", presented)
 	}
-	return s.Call(t, http.MethodPost, path, w.json, append(headers, "Content-Type", "application/json")...)
+	return s.Call(t, cmp.Or(w.method, http.MethodPost), path, w.json, append(headers, "Content-Type", "application/json")...)
 }
 
 // tkVariants are the refusals that a class of route must give.
@@ -140,7 +143,7 @@ func tkRefusesForgery(t *testing.T, s *apitest.Server, w tkWrite) {
 		eventually(t, func() (bool, string) {
 			for id, cause := range refused {
 				n := sqlInt(t, s, `SELECT count(*) FROM audit_events WHERE event = 'console.csrf_refused' AND request_id = $1 AND fields = $2`,
-					id, fmt.Sprintf(`{"route":%q,"cause":%q}`, w.path, cause))
+					id, fmt.Sprintf(`{"route":%q,"cause":%q}`, cmp.Or(w.pattern, w.path), cause))
 				if n != 1 {
 					return false, "a refusal for " + cause + " is not on record"
 				}
@@ -166,7 +169,7 @@ func TestCSRFOnEveryConsoleWrite(t *testing.T) {
 	}
 	covered := map[string]string{}
 	run := func(s *apitest.Server, w tkWrite) {
-		covered[w.path] = w.class
+		covered[cmp.Or(w.pattern, w.path)] = w.class
 		t.Run("W-14 "+w.path, func(t *testing.T) { tkRefusesForgery(t, s, w) })
 	}
 
@@ -207,6 +210,9 @@ func TestCSRFOnEveryConsoleWrite(t *testing.T) {
 	gone := func(session string) func(*testing.T, apitest.Answer) bool {
 		return func(*testing.T, apitest.Answer) bool { return !lives(session) }
 	}
+	third := tkSignIn(t, s, false)
+	thirdID := sqlText(t, s, `SELECT id FROM console_sessions WHERE token_hash = $1`, tkBytes(secret.DigestOf(third)))
+	run(s, signed(tkWrite{method: http.MethodDelete, path: "/console/api/sessions/" + thirdID, pattern: "/console/api/sessions/:id", class: "cookieWrite", done: gone(third)}))
 	run(s, signed(tkWrite{path: "/signout", class: "pageSignedWrite", fields: url.Values{}, done: gone(session)}))
 	session = tkSignIn(t, s, false)
 	run(s, signed(tkWrite{path: "/console/api/logout", class: "cookieLoose", done: gone(session)}))
@@ -223,6 +229,8 @@ func TestCSRFOnEveryConsoleWrite(t *testing.T) {
 	run(s, tkWrite{path: "/signin", class: "pageWrite", fields: url.Values{"email": {apitest.OwnerEmail}, "password": {apitest.OwnerPassword}}, cookie: "presession=" + presession,
 		token: before, foreign: []string{stranger, csrf(other)}, done: sets("console_session")})
 	run(s, tkWrite{path: loginPath, class: "signIn", json: tkLoginBody(apitest.OwnerEmail, tkEncoded(apitest.OwnerPassword), false), cookie: "x=y", done: sets("console_session")})
+	session = tkSignIn(t, s, false)
+	run(s, signed(tkWrite{path: passwordPath, class: "cookieWrite", json: `{"password":"` + apitest.OwnerPassword + `","new_password":"` + apitest.OwnerPassword + `"}`, done: gone(session)}))
 	firstPresession, first := tkPresession(t, fresh, "/setup")
 	run(fresh, tkWrite{path: "/setup", class: "pageWrite", cookie: "presession=" + firstPresession, token: first, foreign: []string{before}, done: sets("console_session"),
 		fields: url.Values{"setup_code": {code.Reveal()}, "email": {apitest.OwnerEmail}, "name": {"A"}, "password": {apitest.OwnerPassword}, "password_again": {apitest.OwnerPassword}, "workspace_name": {"W"}}})

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dify-sso/dify-sso/core/internal/account"
 	"github.com/dify-sso/dify-sso/core/internal/apitest"
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/pkg/audit"
@@ -76,23 +77,41 @@ func TestTokenExpiry(t *testing.T) {
 
 func TestAnAccountThatIsNotActive(t *testing.T) {
 	slow(t)
-	for _, tc := range []struct{ name, statement string }{
-		{name: "TK-15 banned", statement: `UPDATE accounts SET status = 'banned' WHERE email = 'bob@example.com'`},
-		{name: "TK-15 closed", statement: `UPDATE accounts SET status = 'closed' WHERE email = 'bob@example.com'`},
-		{name: "TK-15 pending", statement: `UPDATE accounts SET status = 'pending' WHERE email = 'bob@example.com'`},
-		{name: "TK-15 deleted", statement: `DELETE FROM accounts WHERE email = 'bob@example.com'`},
+	const bobs = "bob@example.com"
+	set := func(status account.Status) func(t *testing.T, s *apitest.Server) {
+		return func(t *testing.T, s *apitest.Server) {
+			if _, err := s.App.Access.SetStatus(t.Context(), bobs, status, audit.Operator); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	// Past the service, as a restore would: what is remembered of a token may live on.
+	write := func(statement string) func(t *testing.T, s *apitest.Server) {
+		return func(t *testing.T, s *apitest.Server) {
+			sqlExec(t, s, statement)
+			s.Clock.Advance(token.LiveFor)
+		}
+	}
+	for _, tc := range []struct {
+		name string
+		end  func(t *testing.T, s *apitest.Server)
+	}{
+		{name: "TK-15 banned", end: set(account.Banned)},
+		{name: "TK-15 closed", end: set(account.Closed)},
+		{name: "TK-15 pending", end: write(`UPDATE accounts SET status = 'pending' WHERE email = 'bob@example.com'`)},
+		{name: "TK-15 deleted", end: write(`DELETE FROM accounts WHERE email = 'bob@example.com'`)},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := apitest.Start(t, unlimited())
-			addAccount(t, s, "bob@example.com")
-			bob := signedInAs(t, s, "bob@example.com")
+			addAccount(t, s, bobs)
+			bob := signedInAs(t, s, bobs)
 			first, _ := tkLogin(t, s, bob, "one")
 			second, _ := tkLogin(t, s, bob, "two")
 			ada, _ := tkLogin(t, s, s.SignedIn(t), "one")
 			c := s.Code(t, "approved before")
 			allow(t, bob, c)
-			tkAsk(t, s, first, http.StatusOK, "")
-			sqlExec(t, s, tc.statement)
+			tkAsk(t, s, first, http.StatusOK, "") // and is remembered
+			tc.end(t, s)
 			tkAsk(t, s, first, http.StatusUnauthorized, "invalid_token")
 			tkAsk(t, s, second, http.StatusUnauthorized, "invalid_token")
 			wantAnswer(t, s.Bearer(t, first, http.MethodDelete, sessionsPath), http.StatusUnauthorized, "invalid_token")

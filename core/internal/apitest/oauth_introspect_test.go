@@ -126,7 +126,7 @@ func TestIntrospection(t *testing.T) {
 }
 
 func TestWhoMayIntrospect(t *testing.T) {
-	s := apitest.Start(t, unlimited(), oaClients)
+	s := apitest.Start(t, unlimited(), oaClients, apitest.Set("FORWARD_AUTH_KEY", faKey))
 	live, _ := tkLogin(t, s, s.SignedIn(t), "laptop")
 	b := s.SignedIn(t)
 	for _, tc := range []struct {
@@ -171,7 +171,7 @@ func TestWhoMayIntrospect(t *testing.T) {
 }
 
 func TestRequestsOfIntrospection(t *testing.T) {
-	s := apitest.Start(t, unlimited(), oaClients)
+	s := apitest.Start(t, unlimited(), oaClients, apitest.Set("FORWARD_AUTH_KEY", faKey))
 	live, _ := tkLogin(t, s, s.SignedIn(t), "laptop")
 	const asForm, asJSON = "application/x-www-form-urlencoded", "application/json"
 	for _, tc := range []struct {
@@ -256,5 +256,3 @@ func TestLimitsOfIntrospectionAndRevocation(t *testing.T) {
 		wantAnswer(t, s.Form(t, revokePath, url.Values{"token": {"x"}}), http.StatusTooManyRequests, "too_many_requests")
 	})
 }
-
-const faKey = "a key of forward authentication, thirty-two bytes and more"

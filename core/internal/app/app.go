@@ -192,6 +192,7 @@ func (a *App) mount(metrics *telemetry.Metrics, deps httpapi.Deps) error {
 	}
 	httpapi.MountInner(a.inner, httpapi.Inner{
 		Readiness: a.Readiness, Metrics: metrics.Registry, OperatorKey: a.Settings.OperatorKey, Access: a.Access,
+		ForwardAuthKey: a.Settings.ForwardAuthKey, Bearer: deps.Bearer, Recorder: deps.Recorder, Now: deps.Now,
 	})
 	return nil
 }

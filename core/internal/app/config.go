@@ -38,6 +38,8 @@ type Config struct {
 
 	KnownClientIDs []string `env:"OPENAPI_KNOWN_CLIENT_IDS" doc:"client ids that may ask for a device code"`
 
+	ForwardAuthKey secret.Text `env:"FORWARD_AUTH_KEY" doc:"at least 32 bytes; opens the routes of the second listener by which proxies ask about a bearer, which do not exist without it"`
+
 	IntrospectionClients []string `env:"INTROSPECTION_CLIENTS" doc:"services that may introspect tokens, as a comma list of id:hex, the SHA-256 of a secret of at least 32 bytes"`
 
 	RateLimitPerToken int    `env:"OPENAPI_RATE_LIMIT_PER_TOKEN" doc:"requests per minute and token; 0 to 100000, 0 is off"`

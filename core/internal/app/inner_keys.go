@@ -18,7 +18,7 @@ type innerKeySetting struct {
 
 // innerKeys are the keys of the second listener, one per purpose.
 func (c Config) innerKeys() []innerKeySetting {
-	return []innerKeySetting{{"OPERATOR_API_KEY", c.OperatorKey}}
+	return []innerKeySetting{{"FORWARD_AUTH_KEY", c.ForwardAuthKey}, {"OPERATOR_API_KEY", c.OperatorKey}}
 }
 
 // judgeInnerKeys refuses a key that can be guessed, and one that serves two purposes:

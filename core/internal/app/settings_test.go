@@ -47,6 +47,8 @@ func TestSettings(t *testing.T) {
 			want: []string{"AUDIT_RETENTION_DAYS", "ENABLE_CLEAN_OAUTH_ACCESS_TOKENS_TASK", "OAUTH_ACCESS_TOKEN_RETENTION_DAYS"}},
 		{name: "retention beyond its bounds", given: map[string]string{"OAUTH_ACCESS_TOKEN_RETENTION_DAYS": "3651", "AUDIT_RETENTION_DAYS": "36501"},
 			want: []string{"AUDIT_RETENTION_DAYS", "OAUTH_ACCESS_TOKEN_RETENTION_DAYS"}},
+		{name: "one key for proxies and operators", given: map[string]string{"FORWARD_AUTH_KEY": strings.Repeat("k", 32), "OPERATOR_API_KEY": strings.Repeat("k", 32)}, want: []string{"OPERATOR_API_KEY"}},
+		{name: "a key for proxies that can be guessed", given: map[string]string{"FORWARD_AUTH_KEY": strings.Repeat("k", 31)}, want: []string{"FORWARD_AUTH_KEY"}},
 		{name: "introspection clients without a digest", given: map[string]string{"INTROSPECTION_CLIENTS": "gateway:a-secret-in-clear"}, want: []string{"INTROSPECTION_CLIENTS"}},
 		{name: "a client id with a blank", given: map[string]string{"OPENAPI_KNOWN_CLIENT_IDS": "a b"}, want: []string{"OPENAPI_KNOWN_CLIENT_IDS"}},
 	}
@@ -105,6 +107,16 @@ func TestSettings(t *testing.T) {
 		_, err := app.Load(app.Sources{Environ: []string{"SECRET_KEY=too-short-to-be-one", "SETUP_TOKEN=short"}})
 		if got := keysOf(t, err); !slices.Equal(got, []string{"SECRET_KEY", "SETUP_TOKEN"}) || strings.Contains(err.Error(), "too-short") {
 			t.Fatalf("%v: %v", got, err)
+		}
+	})
+	t.Run("the key of proxies comes from a file too", func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "key")
+		if err := os.WriteFile(file, []byte(strings.Repeat("k", 40)+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := app.Load(app.Sources{Environ: []string{"FORWARD_AUTH_KEY_FILE=" + file}})
+		if err != nil || s.ForwardAuthKey.Reveal() != strings.Repeat("k", 40) {
+			t.Fatal(err)
 		}
 	})
 	t.Run("an unknown key of the file is refused, a file that is named must exist", func(t *testing.T) {

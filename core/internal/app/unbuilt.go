@@ -17,8 +17,7 @@ var unbuilt = map[string]string{
 	"TLS_CERT_FILE": "", "TLS_KEY_FILE": "", "SECRET_KEY_PREVIOUS_FILE": "",
 	"OPENAPI_ENABLED": "true", "ENABLE_OAUTH_BEARER": "true", "OPENAPI_CORS_ALLOW_ORIGINS": "",
 	"DEVICE_VERIFICATION_URI_COMPLETE_ENABLED": "false",
-	"FORWARD_AUTH_KEY":                         "", "FORWARD_AUTH_KEY_FILE": "",
-	"ENTERPRISE_ENABLED": "false", "SSO_BRIDGE_URL": "", "KEYSET_FILE": "",
+	"ENTERPRISE_ENABLED":                       "false", "SSO_BRIDGE_URL": "", "KEYSET_FILE": "",
 }
 
 // judgeUnbuilt refuses settings that would be ignored. The values, which may be

@@ -34,6 +34,9 @@ type Presented struct {
 	// Address is the rate-limit scope of the client's address, IP the address itself.
 	Address string
 	IP      string
+	// Unmetered: a proxy asks for its clients. One of them with bad tokens must not shut
+	// out the others, so they are not counted against the address.
+	Unmetered bool
 }
 
 // Caller is whom a bearer route serves.
@@ -140,7 +143,7 @@ func (b *BearerAuthenticator) resolve(ctx context.Context, p Presented, kind tok
 	if err != nil {
 		return c, err
 	}
-	if down != nil || known.Finding == token.Missing {
+	if !p.Unmetered && (down != nil || known.Finding == token.Missing) {
 		// SQL would be asked: not for an address that only brings bad tokens.
 		if result, err := b.Limits.Spent(limits.BearerFailedAddr, p.Address); err != nil {
 			c.add(result)
@@ -182,6 +185,9 @@ func (b *BearerAuthenticator) refuse(ctx context.Context, p Presented, refusal e
 		b.Recorder.Later(audit.New(ctx, now, audit.Anonymous, bearerRejected{Cause: string(cause), Count: n}))
 	}
 	var c Caller
+	if p.Unmetered {
+		return c, refusal
+	}
 	result, err := b.Limits.Take(ctx, limits.BearerFailedAddr, p.Address)
 	if err != nil {
 		c.add(result)

@@ -273,6 +273,29 @@ func TestBadBearers(t *testing.T) {
 		}
 	})
 
+	t.Run("LIM-14 RL-06 a proxy that asks for its clients is never told to wait, and spends nothing of an address", func(t *testing.T) {
+		g := newGate(t, map[limits.Name]limits.Override{limits.BearerFailedAddr: {Limit: 1}})
+		rule := authz.Rule{Subjects: accounts}
+		for range 301 {
+			p := presented("Bearer bad")
+			p.Unmetered = true
+			if c, err := g.Authenticate(t.Context(), rule, p); !errors.Is(err, token.ErrInvalid) || len(c.Limits) != 0 {
+				t.Fatalf("%+v, %v", c.Limits, err)
+			}
+		}
+		if _, err := g.ask(rule, "Bearer bad"); !errors.Is(err, token.ErrInvalid) {
+			t.Fatalf("the address itself: %v", err)
+		}
+		if _, err := g.ask(rule, "Bearer "+good); !errors.Is(err, limits.ErrTooMany) {
+			t.Fatalf("the address itself, now used up: %v", err)
+		}
+		p := presented("Bearer " + good)
+		p.Unmetered = true
+		if _, err := g.Authenticate(t.Context(), rule, p); err != nil {
+			t.Fatalf("a good bearer that SQL is asked for: %v", err)
+		}
+	})
+
 	t.Run("LOG-03 one event per address, cause and minute, with the number of those before", func(t *testing.T) {
 		g := newGate(t, nil)
 		rule := authz.Rule{Subjects: accounts}

@@ -5,6 +5,7 @@ package httpapi
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/gofiber/fiber/v2/middleware/adaptor"
@@ -12,6 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/dify-sso/dify-sso/core/internal/access"
+	"github.com/dify-sso/dify-sso/core/internal/authz"
+	"github.com/dify-sso/dify-sso/pkg/audit"
 	"github.com/dify-sso/dify-sso/pkg/secret"
 	"github.com/dify-sso/dify-sso/pkg/server"
 )
@@ -48,10 +51,16 @@ type Inner struct {
 	// OperatorKey opens the routes of operators; Access is what they call.
 	OperatorKey secret.Text
 	Access      *access.Service
+
+	// ForwardAuthKey opens the routes of proxies; the others are what they ask.
+	ForwardAuthKey secret.Text
+	Bearer         *authz.BearerAuthenticator
+	Recorder       *audit.Recorder
+	Now            func() time.Time
 }
 
 // keyed is every route that takes a credential.
-func (d Inner) keyed() []innerRow { return d.operatorRows() }
+func (d Inner) keyed() []innerRow { return append(d.operatorRows(), d.proxyRows()...) }
 
 // MountInner adds the second listener's routes. None of them exists on the public one.
 func MountInner(app *fiber.App, d Inner) {

@@ -27,11 +27,27 @@ const (
 	ScopeWorkspaceWrite    Scope = "workspace:write"
 )
 
+// KnownScope reports whether text is a scope of the catalogue. One that is not may be a
+// misspelt one, which a token with ScopeFull would satisfy.
+func KnownScope(text string) bool {
+	switch Scope(text) {
+	case ScopeFull, ScopeAppsRead, ScopeAppsReadPermitted, ScopeAppsRun, ScopeWorkspaceRead, ScopeWorkspaceWrite:
+		return true
+	}
+	return false
+}
+
 // SubjectType says what kind of person a token stands for.
 type SubjectType string
 
-// SubjectAccount is a person with an account at core.
-const SubjectAccount SubjectType = "account"
+// The kinds of person. The second is known in every edition, for a gateway may ask for
+// it; which of them have tokens is the registry's matter.
+const (
+	// SubjectAccount is a person with an account at core.
+	SubjectAccount SubjectType = "account"
+	// SubjectExternal is a person whom an identity provider vouches for.
+	SubjectExternal SubjectType = "external_sso"
+)
 
 // Kind is one kind of token. Scopes are a property of the kind and are stored
 // nowhere.

@@ -42,6 +42,19 @@ func TestKindsAreCheckedWhenTheyAreRegistered(t *testing.T) {
 	}
 }
 
+func TestKnownScope(t *testing.T) {
+	for _, s := range []string{"full", "apps:read", "apps:read:permitted-external", "apps:run", "workspace:read", "workspace:write"} {
+		if !token.KnownScope(s) {
+			t.Errorf("%q is unknown", s)
+		}
+	}
+	for _, s := range []string{"", "FULL", "full ", "app:run", "full apps:run", "apps:read,full"} {
+		if token.KnownScope(s) {
+			t.Errorf("%q is known", s)
+		}
+	}
+}
+
 func TestScopes(t *testing.T) {
 	some := token.Kind{Scopes: []token.Scope{token.ScopeAppsRun, token.ScopeAppsReadPermitted}}
 	if !token.AccountKind.Has(token.ScopeWorkspaceWrite) || !some.Has(token.ScopeAppsRun) {

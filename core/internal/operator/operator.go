@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package operator
+
+import (
+	"context"
+	"errors"
+	"net/url"
+
+	"github.com/dify-sso/dify-sso/core/internal/access"
+	"github.com/dify-sso/dify-sso/core/internal/account"
+	"github.com/dify-sso/dify-sso/core/internal/installation"
+	"github.com/dify-sso/dify-sso/pkg/audit"
+	"github.com/dify-sso/dify-sso/pkg/canon"
+	"github.com/dify-sso/dify-sso/pkg/fault"
+)
+
+// Operations are the acts of commands. Service does them; a control.Client has them
+// done by the process that serves.
+type Operations interface {
+	// SetupCode draws a new set-up code and voids the former.
+	SetupCode(ctx context.Context) (SetupCode, error)
+	// CreateOwner creates the first account and its workspace, once.
+	CreateOwner(ctx context.Context, o Owner) (Created, error)
+	// SetStatus makes an account active, banned or closed.
+	SetStatus(ctx context.Context, s Status) (access.StatusChange, error)
+	// ListTokens gives a page of live sessions, newest first.
+	ListTokens(ctx context.Context, q TokenQuery) (access.TokenPage, error)
+	// RevokeToken ends one session.
+	RevokeToken(ctx context.Context, r TokenRef) (access.Revoked, error)
+	// RevokeSubject ends all access of a person.
+	RevokeSubject(ctx context.Context, s Subject) (access.Receipt, error)
+}
+
+// Access is what an operator asks of package access, whose Service it is.
+type Access interface {
+	SetStatus(ctx context.Context, who string, status account.Status, actor audit.Actor) (access.StatusChange, error)
+	ListTokens(ctx context.Context, f access.TokenFilter, page, limit int) (access.TokenPage, error)
+	RevokeSession(ctx context.Context, id string, actor audit.Actor) (access.Revoked, error)
+	Kill(ctx context.Context, t access.Target, reason string, actor audit.Actor) (access.Receipt, error)
+}
+
+// Deps is what a Service needs; all fields are required.
+type Deps struct {
+	Installation *installation.Service
+	Access       Access
+	Accounts     account.Store
+	// Public is the origin under which people reach the service.
+	Public *url.URL
+}
+
+// Service does what operators ask. It is safe for concurrent use.
+type Service struct{ Deps }
+
+// New checks the dependencies.
+func New(d Deps) (*Service, error) {
+	if d.Installation == nil || d.Access == nil || d.Accounts == nil || d.Public == nil {
+		return nil, errors.New("operator: every dependency is required")
+	}
+	return &Service{Deps: d}, nil
+}
+
+// Caller is the command that asks.
+type Caller struct {
+	// User is the operating system's name of who has called it.
+	User string
+	// Version is the command's own.
+	Version string
+}
+
+// maxUser is how many characters of a user's name are kept.
+const maxUser = 64
+
+// Actor names the operator in the audit trail.
+func (c Caller) Actor() audit.Actor {
+	user, ok := canon.Text(c.User, maxUser)
+	if !ok {
+		user = "unknown"
+	}
+	return audit.Actor{Type: audit.Operator.Type, ID: "cli:" + user}
+}
+
+// Request gives ctx an id for what the caller asks now; events and log lines carry it.
+func (c Caller) Request(ctx context.Context) (with context.Context, id string) {
+	id = canon.NewID()
+	return audit.WithRequest(ctx, audit.Request{ID: id, UserAgent: "core/" + c.Version}), id
+}
+
+// As gives the operations as this caller's.
+func (s *Service) As(c Caller) Operations { return acts{Service: s, by: c.Actor()} }
+
+// acts are the operations under the name of who asks. Each judges its request again:
+// the command that did may be of another version.
+type acts struct {
+	*Service
+	by audit.Actor
+}
+
+func (a acts) SetupCode(ctx context.Context) (SetupCode, error) {
+	code, err := a.Installation.NewCode(ctx)
+	if err != nil {
+		return SetupCode{}, err
+	}
+	return SetupCode{Code: Pass(code), URL: a.Public.JoinPath("/setup").String()}, nil
+}
+
+func (a acts) CreateOwner(ctx context.Context, o Owner) (Created, error) {
+	owner, err := o.parse()
+	if err != nil {
+		return Created{}, err
+	}
+	who, err := a.Installation.CreateOwnerBy(ctx, a.by, owner)
+	if err != nil {
+		return Created{}, err
+	}
+	return Created{AccountID: who.ID, Email: who.Email, URL: a.Public.JoinPath("/signin").String()}, nil
+}
+
+func (a acts) SetStatus(ctx context.Context, s Status) (access.StatusChange, error) {
+	if err := s.Check(); err != nil {
+		return access.StatusChange{}, err
+	}
+	return a.Access.SetStatus(ctx, s.Account, account.Status(s.Status), a.by)
+}
+
+func (a acts) ListTokens(ctx context.Context, q TokenQuery) (access.TokenPage, error) {
+	if err := q.Check(); err != nil {
+		return access.TokenPage{}, err
+	}
+	return a.Access.ListTokens(ctx, access.TokenFilter{Email: q.Email}, q.Page, q.Limit)
+}
+
+func (a acts) RevokeToken(ctx context.Context, r TokenRef) (access.Revoked, error) {
+	if err := r.Check(); err != nil {
+		return access.Revoked{}, err
+	}
+	return a.Access.RevokeSession(ctx, r.ID, a.by)
+}
+
+func (a acts) RevokeSubject(ctx context.Context, s Subject) (access.Receipt, error) {
+	if err := s.Check(); err != nil {
+		return access.Receipt{}, err
+	}
+	target := access.Target{Issuer: s.Issuer, SubjectID: s.SubjectID, Email: s.Email, AccountID: s.AccountID}
+	if s.Issuer == "" && s.Email != "" {
+		email, _ := canon.Email(s.Email)
+		who, err := a.Accounts.ByEmail(ctx, email)
+		if errors.Is(err, account.ErrNotFound) {
+			return access.Receipt{}, ErrNoAccount
+		}
+		if err != nil {
+			return access.Receipt{}, fault.Store(err)
+		}
+		target = access.Target{AccountID: who.ID}
+	}
+	reason, _ := canon.Text(s.Reason, access.MaxReason)
+	return a.Access.Kill(ctx, target, reason, a.by)
+}

@@ -83,7 +83,9 @@ func Start(t testing.TB, options ...Option) *Server {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	served := make(chan error, 1)
-	go func() { served <- s.App.Serve(ctx, &app.Listeners{Public: public, Inner: inner}) }()
+	go func() {
+		served <- s.App.Serve(ctx, &app.Listeners{Public: public, Inner: inner, Control: s.App.ListenControl()})
+	}()
 	t.Cleanup(func() {
 		stop()
 		if err := <-served; err != nil {

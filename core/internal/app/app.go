@@ -15,11 +15,13 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/account"
 	"github.com/dify-sso/dify-sso/core/internal/authz"
 	"github.com/dify-sso/dify-sso/core/internal/console"
+	"github.com/dify-sso/dify-sso/core/internal/control"
 	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
 	"github.com/dify-sso/dify-sso/core/internal/httpapi"
 	"github.com/dify-sso/dify-sso/core/internal/installation"
 	"github.com/dify-sso/dify-sso/core/internal/jobs"
 	"github.com/dify-sso/dify-sso/core/internal/limits"
+	"github.com/dify-sso/dify-sso/core/internal/operator"
 	"github.com/dify-sso/dify-sso/core/internal/sqlstore"
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/core/internal/webui"
@@ -47,6 +49,7 @@ type App struct {
 	Settings     *Settings
 	Installation *installation.Service
 	Access       *access.Service
+	Operator     *operator.Service
 	Stores       *Stores
 
 	opts     Options
@@ -57,6 +60,7 @@ type App struct {
 	runner   *jobs.Runner
 	public   *fiber.App
 	inner    *fiber.App
+	control  *control.Server
 	schema   *sqlstore.Migrator
 	draining atomic.Bool
 }
@@ -147,6 +151,9 @@ func (a *App) build(ctx context.Context, k *keys) error {
 	if err != nil {
 		return err
 	}
+	if err := a.command(); err != nil {
+		return err
+	}
 	a.limits, err = limits.New(limits.Deps{Store: st.Counters, Recorder: recorder, Now: now, Overrides: s.overrides, Refused: metrics.Refused})
 	if err != nil {
 		return err
@@ -168,6 +175,18 @@ func (a *App) build(ctx context.Context, k *keys) error {
 		Recorder: recorder, Log: a.opts.Log, Now: now, Public: s.Public, Version: a.opts.Version,
 		SessionMax: days(s.SessionMaxDays), Ready: func() bool { return a.answering(context.Background()).Ready() },
 	})
+}
+
+// command builds what commands are answered by.
+func (a *App) command() (err error) {
+	a.Operator, err = operator.New(operator.Deps{
+		Installation: a.Installation, Access: a.Access, Accounts: a.Stores.Accounts, Public: a.Settings.Public,
+	})
+	if err != nil {
+		return err
+	}
+	a.control, err = control.NewServer(control.Deps{As: a.Operator.As, Log: a.opts.Log, Now: a.opts.Now, Version: a.opts.Version})
+	return err
 }
 
 // mount builds the two listeners' route tables.

@@ -12,13 +12,27 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/dify-sso/dify-sso/core/internal/control"
 	"github.com/dify-sso/dify-sso/core/internal/jobs"
 	"github.com/dify-sso/dify-sso/pkg/lifecycle"
 	"github.com/dify-sso/dify-sso/pkg/server"
 )
 
-// Listeners are the bound ports of a serving App.
-type Listeners struct{ Public, Inner net.Listener }
+// Listeners are the bound ports of a serving App. Control is the socket for commands;
+// nil where there is none.
+type Listeners struct {
+	Public, Inner net.Listener
+	Control       *control.Listener
+}
+
+// Close is for listeners that nobody serves.
+func (l *Listeners) Close() error {
+	err := errors.Join(l.Public.Close(), l.Inner.Close())
+	if l.Control != nil {
+		err = errors.Join(err, l.Control.Close())
+	}
+	return err
+}
 
 // LockData keeps others out of the data directory until release is called. It says to
 // them what the holder does, such as datadir.Serving or the words of a command; a
@@ -35,7 +49,8 @@ func LockData(ctx context.Context, s *Settings, does string, patience time.Durat
 	return dir.Wait(ctx, does, patience)
 }
 
-// Listen binds both ports.
+// Listen binds both ports and, on an embedded installation, the control socket. The
+// caller holds the lock of the data directory.
 func (a *App) Listen() (*Listeners, error) {
 	public, err := net.Listen("tcp", a.Settings.Listen)
 	if err != nil {
@@ -45,7 +60,23 @@ func (a *App) Listen() (*Listeners, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("INNER_LISTEN: %w", err), public.Close())
 	}
-	return &Listeners{Public: public, Inner: inner}, nil
+	return &Listeners{Public: public, Inner: inner, Control: a.ListenControl()}, nil
+}
+
+// ListenControl binds the control socket. There are file systems that have none, such as
+// some that a container shares with its host: core serves there too, and its commands
+// wait until it is stopped.
+func (a *App) ListenControl() *control.Listener {
+	path := a.Settings.ControlSocket()
+	if path == "" {
+		return nil
+	}
+	l, err := control.Listen(path, a.opts.Log)
+	if err != nil {
+		a.opts.Log.Warn("no control socket: commands need this server stopped", slog.String("error", err.Error()))
+		return nil
+	}
+	return l
 }
 
 // Serve answers until ctx ends, then drains: readiness says no for SHUTDOWN_DELAY,
@@ -57,9 +88,12 @@ func (a *App) Serve(ctx context.Context, l *Listeners) error {
 	defer stop()
 	workers := make(chan error, 1)
 	go func() { workers <- lifecycle.Run(background, a.workers()...) }()
-	served := make(chan error, 2)
+	served := make(chan error, 3)
 	go func() { served <- a.public.Listener(server.Bounded(a.public, l.Public, a.Settings.MaxConnections)) }()
 	go func() { served <- a.inner.Listener(l.Inner) }()
+	if l.Control != nil {
+		go func() { served <- a.control.Serve(l.Control) }()
+	}
 
 	var failure error
 	select {
@@ -73,10 +107,15 @@ func (a *App) Serve(ctx context.Context, l *Listeners) error {
 	// One grace for both; readiness and metrics outlive the requests they tell of.
 	grace, end := context.WithTimeout(context.Background(), a.Settings.ShutdownGrace+time.Millisecond)
 	defer end()
+	commands := make(chan error, 1)
+	go func() { commands <- a.control.Shutdown(grace) }()
 	for _, app := range []*fiber.App{a.public, a.inner} {
 		if err := app.ShutdownWithContext(grace); err != nil && failure == nil && !errors.Is(err, context.DeadlineExceeded) {
 			failure = err
 		}
+	}
+	if err := <-commands; failure == nil && !errors.Is(err, context.DeadlineExceeded) {
+		failure = err
 	}
 	stop()
 	return errors.Join(failure, <-workers)

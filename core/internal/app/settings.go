@@ -9,11 +9,13 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/dify-sso/dify-sso/core/internal/authz"
+	"github.com/dify-sso/dify-sso/core/internal/datadir"
 	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
 	"github.com/dify-sso/dify-sso/core/internal/limits"
 	"github.com/dify-sso/dify-sso/core/internal/token"
@@ -43,8 +45,17 @@ func (s *Settings) Logger(w io.Writer) *slog.Logger {
 // Embedded reports whether everything is kept in DATA_DIR, for this process alone.
 func (s *Settings) Embedded() bool { return s.DatabaseURL.IsZero() }
 
-// Loopback reports whether nobody but this machine reaches the public address.
-func (s *Settings) Loopback() bool { return loopback(s.Public.Hostname()) }
+// ControlSocket is where commands reach the process that serves; empty where each
+// process opens the stores for itself.
+func (s *Settings) ControlSocket() string {
+	if !s.Embedded() {
+		return ""
+	}
+	return filepath.Join(s.DataDir, datadir.ControlFile)
+}
+
+// Database is the file of the embedded database.
+func (s *Settings) Database() string { return filepath.Join(s.DataDir, datadir.DatabaseFile) }
 
 // Sources are where settings come from; the last named wins.
 type Sources struct {
@@ -196,13 +207,14 @@ func origin(s string) (*url.URL, string) {
 	if strings.TrimSuffix(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
 		return nil, "must be an address without user, path, query or fragment"
 	}
-	if u.Scheme == "http" && !loopback(u.Hostname()) {
+	if u.Scheme == "http" && !Loopback(u.Hostname()) {
 		return nil, "must be https unless the host is a loopback address: its cookies would travel in clear"
 	}
 	return &url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host)}, ""
 }
 
-func loopback(host string) bool {
+// Loopback reports whether nobody but this machine reaches a host.
+func Loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

@@ -3,19 +3,31 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/url"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/dify-sso/dify-sso/core/internal/app"
-	"github.com/dify-sso/dify-sso/core/internal/installation"
+	"github.com/dify-sso/dify-sso/core/internal/operator"
 )
 
 func (c *command) admin() *cobra.Command {
-	return group(&cobra.Command{Use: "admin", Short: "What an operator does beside a running server"}, c.createOwner(), c.setupCode())
+	return group(&cobra.Command{Use: "admin", Short: "What an operator does, beside a running server or without one",
+		Long: `Each of these asks the server that is running on DATA_DIR, over a socket in it, and
+without one does it itself. Run them as the user who runs the server, or as root.
+
+  core admin setup-code                                 let the first owner in by a browser
+  core admin create-owner --email E ...                 or create them here
+  core admin set-status ada@example.com banned          ban an account
+  core admin tokens list --email ada@example.com        what is signed in, and since when
+  core admin tokens revoke SESSION_ID                   end one session
+  core admin revoke-subject --email E --reason R        end all access of a person
+
+A terminal is asked before anything ends; --yes says so in advance.`},
+		c.createOwner(), c.setupCode(), c.setStatus(), c.tokens(), c.revokeSubject())
 }
 
 func (c *command) createOwner() *cobra.Command {
@@ -35,19 +47,16 @@ so that it stands neither in the shell's history nor in the process list:
 			if err != nil {
 				return fmt.Errorf("--password-file: %w", err)
 			}
-			owner, wrong := installation.ParseOwner(email, name, workspace, password)
-			if len(wrong) > 0 {
-				for i, field := range wrong {
-					wrong[i] = "--" + strings.TrimSuffix(field, "_name")
-				}
-				return usageError{fmt.Errorf("%s: missing or not valid", strings.Join(wrong, ", "))}
+			owner := operator.Owner{Email: email, Name: name, Workspace: workspace, Password: operator.Pass(password)}
+			if err := owner.Check(); err != nil {
+				return flagged(err, nil)
 			}
-			return c.withApp(cmd, func(a *app.App) error {
-				who, err := a.Installation.CreateOwner(cmd.Context(), owner)
+			return c.operate(cmd, func(ctx context.Context, by operator.Operations) error {
+				made, err := by.CreateOwner(ctx, owner)
 				if err != nil {
 					return err
 				}
-				return c.print(map[string]string{"account_id": who.ID, "email": who.Email}, "Owner %s created. Sign in at %s\n", who.Email, a.Settings.Public.JoinPath("/signin"))
+				return c.print(made, "Owner %s created. Sign in at %s\n", made.Email, made.URL)
 			})
 		},
 	})
@@ -61,31 +70,25 @@ so that it stands neither in the shell's history nor in the process list:
 func (c *command) setupCode() *cobra.Command {
 	return c.outputFlag(&cobra.Command{
 		Use: "setup-code", Short: "Draw a new set-up code and void the former", Args: noArgs,
+		Long: `Draw a new code for the page /setup and void the former. The code goes to standard
+output and nowhere else; of a code that was shown the service keeps a digest.
+
+  core admin setup-code
+  core admin setup-code -o json | jq -r .setup_code`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.withApp(cmd, func(a *app.App) error {
-				code, err := a.Installation.NewCode(cmd.Context())
+			return c.operate(cmd, func(ctx context.Context, by operator.Operations) error {
+				answer, err := by.SetupCode(ctx)
 				if err != nil {
 					return err
 				}
-				link := a.Settings.Public.JoinPath("/setup")
-				page := link.String()
-				link.RawQuery = url.Values{"code": {code.Reveal()}}.Encode()
-				text := fmt.Sprintf("Set-up code: %s\nType it at %s\n", code.Reveal(), page)
-				if a.Settings.Loopback() {
-					text = fmt.Sprintf("Set-up code: %s\nOr open %s\n", code.Reveal(), link)
+				code := answer.Code.Reveal()
+				text := fmt.Sprintf("Set-up code: %s\nType it at %s\n", code, answer.URL)
+				if link, err := url.Parse(answer.URL); err == nil && app.Loopback(link.Hostname()) {
+					link.RawQuery = url.Values{"code": {code}}.Encode()
+					text = fmt.Sprintf("Set-up code: %s\nOr open %s\n", code, link)
 				}
-				return c.print(map[string]string{"setup_code": code.Reveal(), "url": page}, "%s", text)
+				return c.print(answer, "%s", text)
 			})
 		},
 	})
-}
-
-// withApp runs fn on the stores and closes them.
-func (c *command) withApp(cmd *cobra.Command, fn func(a *app.App) error) (err error) {
-	a, err := c.open(cmd)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, a.Close()) }()
-	return fn(a)
 }

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
@@ -21,7 +22,6 @@ import (
 	"github.com/dify-sso/dify-sso/pkg/config"
 	"github.com/dify-sso/dify-sso/pkg/fault"
 	"github.com/dify-sso/dify-sso/pkg/secret"
-	"github.com/dify-sso/dify-sso/pkg/telemetry"
 )
 
 // Exit codes.
@@ -38,11 +38,15 @@ type Env struct {
 	Stderr   io.Writer
 	Environ  []string
 	Terminal bool // stdout is read by a person
+	Asks     bool // stdin is written by one
 	Version  string
 	// Client is how a person here calls the command-line client; empty means difyauth.
 	Client string
 	// Started is called once serve answers; nil is fine. Tests learn the ports by it.
 	Started func(public, inner string)
+	// Patience is how long a command waits for another process that has the data
+	// directory; zero means ten seconds.
+	Patience time.Duration
 	// Signals ends serve; nil means SIGINT and SIGTERM of this process.
 	Signals func(ctx context.Context) (context.Context, context.CancelFunc)
 	// Options of every app that is built; tests wrap stores.
@@ -53,7 +57,7 @@ type Env struct {
 func System(version string) Env {
 	return Env{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Environ: os.Environ(),
-		Terminal: isatty.IsTerminal(os.Stdout.Fd()), Version: strings.TrimPrefix(version, "v"), Signals: untilSignal, Client: client(),
+		Terminal: isatty.IsTerminal(os.Stdout.Fd()), Asks: isatty.IsTerminal(os.Stdin.Fd()), Version: strings.TrimPrefix(version, "v"), Signals: untilSignal, Client: client(),
 	}
 }
 
@@ -86,6 +90,9 @@ func (e usageError) Unwrap() error { return e.error }
 
 // Run runs one command and gives its exit code.
 func Run(args []string, env Env) int {
+	if env.Patience == 0 {
+		env.Patience = 10 * time.Second
+	}
 	c := &command{Env: env}
 	root := c.root()
 	root.SetArgs(args)
@@ -110,7 +117,7 @@ func Run(args []string, env Env) int {
 		fmt.Fprintf(env.Stderr, "core: %v\nType \"core --help\" for the commands.\n", err)
 		return exitUsage
 	case errors.As(err, &refusal):
-		fmt.Fprintln(env.Stderr, "core:", refusal.Text())
+		fmt.Fprintln(env.Stderr, "core:", strings.TrimSpace(refusal.Text()+" "+refusal.Hint()))
 	default:
 		fmt.Fprintln(env.Stderr, "core:", err)
 	}
@@ -121,6 +128,7 @@ type command struct {
 	Env
 	file   string
 	output string
+	yes    bool
 	flags  map[string]*string // by configuration key
 }
 
@@ -140,6 +148,7 @@ http://127.0.0.1:5001.
   core serve                 serve, on the embedded database
   core admin setup-code      let the first owner in by a browser
   core admin create-owner    or create them here
+  core admin --help          accounts, sessions, revocation
   core audit prune           delete old audit events, from a timer
   core config print          every setting with its value
 
@@ -193,21 +202,6 @@ func (c *command) sources(cmd *cobra.Command) app.Sources {
 		}
 	}
 	return app.Sources{File: c.file, Environ: c.Environ, Flags: given}
-}
-
-// open builds the application beside a server that may be running: SQLite takes
-// several processes.
-func (c *command) open(cmd *cobra.Command) (*app.App, error) {
-	s, err := c.settings(cmd)
-	if err != nil {
-		return nil, err
-	}
-	o := c.Options
-	o.Version = c.Version
-	if o.Log == nil {
-		o.Log = telemetry.NewLogger(io.Discard, 0, "json") // the audit table has the event
-	}
-	return app.New(cmd.Context(), s, o)
 }
 
 // outputFlag adds -o to a command whose answer a script would want.

@@ -20,9 +20,6 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/installation"
 )
 
-// patience is how long a server waits for a command that has the data directory.
-const patience = 10 * time.Second
-
 func (c *command) serve() *cobra.Command {
 	return &cobra.Command{
 		Use: "serve", Short: "Serve until SIGTERM or SIGINT; a second signal ends at once", Args: noArgs,
@@ -59,7 +56,7 @@ func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 func (c *command) serveApp(ctx context.Context, s *app.Settings, o app.Options, started time.Time) (err error) {
-	release, err := app.LockData(ctx, s, datadir.Serving, patience)
+	release, err := app.LockData(ctx, s, datadir.Serving, c.Patience)
 	if err != nil {
 		return err
 	}
@@ -75,7 +72,7 @@ func (c *command) serveApp(ctx context.Context, s *app.Settings, o app.Options, 
 	}
 	link, err := c.setupLink(ctx, a)
 	if err != nil {
-		return errors.Join(err, l.Public.Close(), l.Inner.Close())
+		return errors.Join(err, l.Close())
 	}
 	signals := c.Signals
 	if signals == nil {

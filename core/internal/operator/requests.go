@@ -152,9 +152,9 @@ func (s Subject) Check() error {
 	case s.SubjectID != "" && s.Email != "" && s.AccountID == "":
 		wrong("email", "does not go with a subject id")
 	case s.Issuer != "" && s.SubjectID == "" && s.Email == "" && s.AccountID == "":
-		wrong("subject_id", "or an e-mail is required with an issuer")
+		wrong("subject_id", "is required with an issuer, or an e-mail")
 	case s.AccountID+s.Issuer+s.SubjectID+s.Email == "":
-		wrong("account_id", "or an e-mail, or an issuer with a subject id or e-mail is required")
+		wrong("account_id", "is required, or an e-mail, or an issuer with either")
 	}
 	if len(s.Issuer) > access.MaxIdentity {
 		wrong("issuer", "is too long")

@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 include tools.mk
 
-MODULES := core migrations pkg pkg/deviceauth sso-bridge
+MODULES := core migrations pkg pkg/deviceauth sso-bridge test/fault
 PACKAGES := $(addsuffix /...,$(addprefix ./,$(MODULES)))
 VERSION ?= $(shell git describe --tags --always --dirty --match 'v*' 2>/dev/null | grep '^v' || echo v0.1.0)
 

@@ -12,10 +12,10 @@ func TestDF29TwoProcessesFinishEachOthersLogins(t *testing.T) {
 	f := newFleet(t)
 	a, b := f.serve(), f.serve()
 	who := a.owner()
-	g := a.mustCode("laptop")
-	if got := b.poll(g); got.refusal() != "authorization_pending" {
+	if got := b.poll(a.mustCode("another")); got.refusal() != "authorization_pending" {
 		t.Fatalf("before the decision: %d %s", got.Status, got.Body)
 	}
+	g := a.mustCode("laptop")
 	if got := b.decide(who, "approve", g); got.Status != http.StatusOK { // signed in at the other
 		t.Fatalf("approve: %d %s", got.Status, got.Body)
 	}

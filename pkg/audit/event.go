@@ -53,9 +53,7 @@ type requestKey struct{}
 
 // WithRequest puts the request's facts into ctx, for every event made under it.
 func WithRequest(ctx context.Context, r Request) context.Context {
-	if runes := []rune(r.UserAgent); len(runes) > MaxUserAgent {
-		r.UserAgent = string(runes[:MaxUserAgent])
-	}
+	r.UserAgent = canon.Claim(r.UserAgent, MaxUserAgent)
 	return context.WithValue(ctx, requestKey{}, r)
 }
 

@@ -92,6 +92,26 @@ func Text(s string, max int) (string, bool) {
 	return s, true
 }
 
+// Claim gives what a client says of itself, such as a User-Agent, as it is kept: nothing
+// is refused, what is no UTF-8 and every control character becomes U+FFFD, and at most
+// so many characters are left. A database of text takes neither a NUL nor half a
+// character, and would refuse all that is written together with them.
+func Claim(s string, most int) string {
+	var b strings.Builder
+	n := 0
+	for _, r := range s { // gives U+FFFD for each byte that begins no character
+		if n == most {
+			break
+		}
+		if unicode.IsControl(r) {
+			r = utf8.RuneError
+		}
+		b.WriteRune(r)
+		n++
+	}
+	return b.String()
+}
+
 // invisible reports the characters that change how their neighbours are read:
 // bidirectional controls, line and paragraph separators, the byte order mark.
 func invisible(r rune) bool {

@@ -172,3 +172,16 @@ func FuzzDeviceLabel(f *testing.F) {
 func unwanted(r rune) bool {
 	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || unicode.In(r, unicode.Zl, unicode.Zp) || r == '\ufeff'
 }
+
+func TestClaim(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                          "",
+		"Firefox — 爱":               "Firefox — 爱",
+		"a\x00b\xff\xfec\r\n\u202e": "a\ufffdb\ufffd\ufffdc\ufffd\ufffd\u202e",
+		strings.Repeat("爱", 33):     strings.Repeat("爱", 32),
+	} {
+		if got := canon.Claim(in, 32); got != want || !utf8.ValidString(got) {
+			t.Errorf("Claim(%q) = %q, want %q", in, got, want)
+		}
+	}
+}

@@ -131,9 +131,7 @@ func (s *Service) Begin(ctx context.Context, a account.Account, how How, b Brows
 func (s *Service) Fresh(a account.Account, how How, b Browser) Issued {
 	now := s.Now().UTC().Truncate(time.Microsecond)
 	value := secret.New(secret.Random())
-	if runes := []rune(b.UserAgent); len(runes) > audit.MaxUserAgent {
-		b.UserAgent = string(runes[:audit.MaxUserAgent])
-	}
+	b.UserAgent = canon.Claim(b.UserAgent, audit.MaxUserAgent)
 	return Issued{Cookie: value, Signed: Signed{Account: a, Session: Session{
 		ID: canon.NewID(), AccountID: a.ID, TokenHash: secret.DigestOf(value.Reveal()), CreatedAt: now, LastSeenAt: now, ExpiresAt: now.Add(s.Max),
 		Remember: b.Remember, How: how, AuthAt: now, IP: b.IP, UserAgent: b.UserAgent,

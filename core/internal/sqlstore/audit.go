@@ -4,6 +4,7 @@ package sqlstore
 
 import (
 	"context"
+	"errors"
 
 	"github.com/dify-sso/dify-sso/pkg/audit"
 	"github.com/dify-sso/dify-sso/pkg/sqldb"
@@ -14,9 +15,30 @@ type Audit struct{ DB sqldb.DB }
 
 var _ audit.Sink = Audit{}
 
-// Append implements audit.Sink.
+// Append implements audit.Sink. A batch whose commit got no answer comes once more,
+// among later ones: what is there already is not appended again, or it would stand in
+// the way of everything behind it.
 func (s Audit) Append(ctx context.Context, events ...audit.Event) error {
-	return s.DB.InTx(ctx, func(ctx context.Context, tx sqldb.Querier) error { return appendEvents(ctx, tx, events) })
+	err := s.DB.InTx(ctx, func(ctx context.Context, tx sqldb.Querier) error { return appendEvents(ctx, tx, events) })
+	if !errors.Is(err, sqldb.ErrUnique) {
+		return err
+	}
+	return s.DB.InTx(ctx, func(ctx context.Context, tx sqldb.Querier) error {
+		missing := make([]audit.Event, 0, len(events))
+		for _, e := range events {
+			var name, fields string
+			scan := tx.QueryRow(ctx, `SELECT event, fields FROM audit_events WHERE id = $1`, e.ID).Scan(&name, &fields)
+			switch {
+			case errors.Is(scan, sqldb.ErrNoRows):
+				missing = append(missing, e)
+			case scan != nil:
+				return scan
+			case name != e.Name || fields != string(e.Fields):
+				return err // another event has its id
+			}
+		}
+		return appendEvents(ctx, tx, missing)
+	})
 }
 
 func appendEvents(ctx context.Context, q sqldb.Querier, events []audit.Event) error {

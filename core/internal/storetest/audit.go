@@ -38,6 +38,27 @@ func Audit(t *testing.T, open OpenDurable) {
 		same(t, "events", b.Events(t), []audit.Event{first})
 	})
 
+	t.Run("a batch that comes again, for nobody heard that it was written, is there once", func(t *testing.T) {
+		a, b := open(t)
+		first, second, third := event("one"), event("two"), event("three")
+		for _, batch := range [][]audit.Event{{first, second}, {first, second}, {second, third}} {
+			if err := a.Audit.Append(t.Context(), batch...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		same(t, "events", b.Events(t), []audit.Event{first, second, third})
+	})
+
+	t.Run("what a client says of itself never keeps an event out", func(t *testing.T) {
+		a, b := open(t)
+		ctx := audit.WithRequest(t.Context(), audit.Request{ID: "r", IP: "192.0.2.1", UserAgent: "a\x00b\xff"})
+		e := audit.New(ctx, start, audit.Anonymous, something{"a\x00b\xff"})
+		if err := a.Audit.Append(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+		same(t, "events", b.Events(t), []audit.Event{e})
+	})
+
 	t.Run("nothing to append is no failure", func(t *testing.T) {
 		a, _ := open(t)
 		if err := a.Audit.Append(t.Context()); err != nil {

@@ -27,14 +27,15 @@ func consoleTargets(s *console.Session) []any {
 // Begin implements console.Store.
 func (s Console) Begin(ctx context.Context, session console.Session, replaces secret.Digest, events ...audit.Event) error {
 	return s.DB.InTx(ctx, func(ctx context.Context, tx sqldb.Querier) error {
+		// The account comes before its sessions, in the order in which a kill takes them.
+		if _, err := tx.Exec(ctx, `UPDATE accounts SET last_login_at = $1, last_login_ip = $2 WHERE id = $3`,
+			session.CreatedAt, null(session.IP), session.AccountID); err != nil {
+			return err
+		}
 		if _, err := tx.Exec(ctx, `DELETE FROM console_sessions WHERE token_hash = $1`, replaces[:]); err != nil {
 			return err
 		}
 		if err := insertBrowser(ctx, tx, session); err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, `UPDATE accounts SET last_login_at = $1, last_login_ip = $2 WHERE id = $3`,
-			session.CreatedAt, null(session.IP), session.AccountID); err != nil {
 			return err
 		}
 		return appendEvents(ctx, tx, events)
@@ -81,6 +82,9 @@ func (s Console) List(ctx context.Context, accountID string) ([]console.Session,
 // End implements console.Store.
 func (s Console) End(ctx context.Context, accountID, id, bump string, now time.Time, events ...audit.Event) error {
 	return s.DB.InTx(ctx, func(ctx context.Context, tx sqldb.Querier) error {
+		if err := moveEpoch(ctx, tx, bump, "session_ended", now); err != nil {
+			return err
+		}
 		n, err := tx.Exec(ctx, `DELETE FROM console_sessions WHERE account_id = $1 AND id = $2`, accountID, id)
 		if err != nil {
 			return err
@@ -88,7 +92,7 @@ func (s Console) End(ctx context.Context, accountID, id, bump string, now time.T
 		if n == 0 {
 			return console.ErrUnknown
 		}
-		return endTrail(ctx, tx, bump, "session_ended", now, events)
+		return appendEvents(ctx, tx, events)
 	})
 }
 
@@ -96,19 +100,22 @@ func (s Console) End(ctx context.Context, accountID, id, bump string, now time.T
 func (s Console) EndOthers(ctx context.Context, accountID, but, bump string, now time.Time, events ...audit.Event) (int, error) {
 	var n int64
 	err := s.DB.InTx(ctx, func(ctx context.Context, tx sqldb.Querier) (err error) {
+		if err := moveEpoch(ctx, tx, bump, "sessions_ended", now); err != nil {
+			return err
+		}
 		if n, err = tx.Exec(ctx, `DELETE FROM console_sessions WHERE account_id = $1 AND id <> $2`, accountID, but); err != nil {
 			return err
 		}
-		return endTrail(ctx, tx, bump, "sessions_ended", now, events)
+		return appendEvents(ctx, tx, events)
 	})
 	return int(n), err
 }
 
-func endTrail(ctx context.Context, tx sqldb.Querier, bump, reason string, now time.Time, events []audit.Event) error {
-	if bump != "" {
-		if err := bumpEpoch(ctx, tx, bump, reason, now); err != nil {
-			return err
-		}
+// moveEpoch comes before the sessions, in the order in which a kill takes them: else the
+// two could wait for each other.
+func moveEpoch(ctx context.Context, tx sqldb.Querier, key, reason string, now time.Time) error {
+	if key == "" {
+		return nil
 	}
-	return appendEvents(ctx, tx, events)
+	return bumpEpoch(ctx, tx, key, reason, now)
 }

@@ -100,20 +100,6 @@ func (s Tokens) EpochSum(ctx context.Context, keys []string) (int64, error) {
 	return sum, nil
 }
 
-// TouchUsed implements token.Store. A use waits for its batch, and the row may be
-// rotated meanwhile: the conditions keep it off a credential that it was not of.
-func (s Tokens) TouchUsed(ctx context.Context, uses []token.Use) error {
-	return s.DB.InTx(ctx, func(ctx context.Context, tx sqldb.Querier) error {
-		for _, u := range uses {
-			if _, err := tx.Exec(ctx, `UPDATE oauth_access_tokens SET last_used_at = $1, last_used_ip = $2
-				WHERE id = $3 AND created_at <= $1 AND (last_used_at IS NULL OR last_used_at < $1)`, u.At, null(u.IP), u.ID); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
 func scanSession(row sqldb.Row, s *token.Session, more ...any) error {
 	return row.Scan(append([]any{&s.ID, &s.Subject.Email, &s.Subject.Issuer, &s.Subject.ID, text{&s.Subject.AccountID}, text{&s.Subject.ConnectionID},
 		text{&s.WorkspaceID}, &s.ClientID, &s.Label, &s.Prefix, digest{&s.TokenHash}, &s.CreatedAt, &s.ExpiresAt, &s.ApprovedAt, &s.LastUsedAt,

@@ -265,6 +265,32 @@ func tokenUses(t *testing.T, open OpenDurable) {
 		}
 	})
 
+	t.Run("more uses than one statement takes, each session gets its own last one", func(t *testing.T) {
+		a, b := open(t)
+		who := a.subject(t, "ada@example.com")
+		sessions := make([]token.Session, 3)
+		for i := range sessions {
+			sessions[i] = a.login(t, device(who, fmt.Sprint(i), fmt.Sprint(i), start))
+		}
+		var uses []token.Use
+		for i := range 1100 {
+			u := token.Use{ID: canon.NewID(), At: after(time.Minute)}
+			if i%100 == 0 {
+				n := i / 100 % len(sessions)
+				u = token.Use{ID: sessions[n].ID, At: after(time.Duration(2000-i) * time.Second), IP: fmt.Sprint("192.0.2.", n)}
+			}
+			uses = append(uses, u)
+		}
+		if err := a.Tokens.TouchUsed(t.Context(), uses); err != nil {
+			t.Fatal(err)
+		}
+		for n, s := range sessions {
+			at := after(time.Duration(2000-100*n) * time.Second)
+			s.LastUsedAt, s.LastUsedIP = &at, fmt.Sprint("192.0.2.", n)
+			same(t, "session", b.resolve(t, s.TokenHash), s)
+		}
+	})
+
 	t.Run("TK-2 a use of the former token does not count for the one that replaced it", func(t *testing.T) {
 		a, b := open(t)
 		who := a.subject(t, "ada@example.com")

@@ -292,7 +292,7 @@ func TestAMintThatRunsAgain(t *testing.T) {
 		if second.Session.ID == first.Session.ID {
 			t.Fatal("it took the id of the session that has ended")
 		}
-		b.dead(first, token.CauseUnknown)
+		b.dead(first, token.CauseRevoked)
 		b.alive(second)
 		if n := len(b.Recorded(t, "oauth.token_minted")); n != 2 {
 			t.Fatalf("%d events", n)

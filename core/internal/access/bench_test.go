@@ -28,7 +28,7 @@ const (
 
 var operator = audit.Actor{Type: audit.Operator.Type, ID: "cli:root"}
 
-// bench is the service on SQLite, beside those that give what it ends.
+// bench is the service, beside those that give what it ends.
 type bench struct {
 	*storetest.World
 	*access.Service
@@ -43,7 +43,12 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	b := &bench{World: storetest.NewWorld(t), t: t}
+	return newBenchIn(t, storetest.NewWorld(t))
+}
+
+func newBenchIn(t *testing.T, w *storetest.World) *bench {
+	t.Helper()
+	b := &bench{World: w, t: t}
 	b.Service = storetest.NewAccess(t, b.Durable, storetest.FaultyAccess(b.Access, &b.faults), &b.tombs, b.Recorder, b.Clock.Now)
 	b.sessions = b.Service.Console
 	kinds, err := token.NewKindRegistry(token.AccountKind, storetest.ExternalKind)

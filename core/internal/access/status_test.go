@@ -177,21 +177,25 @@ func TestLastAdministrator(t *testing.T) {
 		}
 		b.set(root.Email, account.Closed) // it administers nothing: not the last of those who do
 	})
+}
 
-	t.Run("of two that are banned at once one stays", func(t *testing.T) {
-		for range 10 {
-			b := newBench(t)
-			list := []account.Account{b.administrator("1@example.com"), b.administrator("2@example.com")}
-			errs := make([]error, len(list))
-			var wg sync.WaitGroup
-			for i, a := range list {
-				wg.Go(func() { _, errs[i] = b.setStatus(context.Background(), a.ID, account.Banned) })
+func TestStatusesAtOnce(t *testing.T) {
+	storetest.Races(t, func(t *testing.T, world func(t *testing.T) *storetest.World) {
+		t.Run("of two that are banned at once one stays", func(t *testing.T) {
+			for range 5 {
+				b := newBenchIn(t, world(t))
+				list := []account.Account{b.administrator("1@example.com"), b.administrator("2@example.com")}
+				errs := make([]error, len(list))
+				var wg sync.WaitGroup
+				for i, a := range list {
+					wg.Go(func() { _, errs[i] = b.setStatus(context.Background(), a.ID, account.Banned) })
+				}
+				wg.Wait()
+				if (errs[0] == nil) == (errs[1] == nil) {
+					t.Fatal(errs)
+				}
 			}
-			wg.Wait()
-			if (errs[0] == nil) == (errs[1] == nil) {
-				t.Fatal(errs)
-			}
-		}
+		})
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -48,10 +49,25 @@ type World struct {
 	Recorder *audit.Recorder
 }
 
-// NewWorld opens fresh, empty stores that are gone with the test.
+// NewWorld opens fresh, empty stores that are gone with the test. They are embedded,
+// unless TEST_ENGINE=postgres asks for every world to stand on Postgres.
 func NewWorld(t *testing.T) *World {
 	t.Helper()
+	if os.Getenv("TEST_ENGINE") == string(sqldb.Postgres) {
+		return NewWorldOn(t, NewPostgres(t))
+	}
 	return NewWorldOn(t, NewSQLite(t))
+}
+
+// Races runs tests in worlds on each engine: the one writer of SQLite hides what
+// Postgres does at once.
+func Races(t *testing.T, run func(t *testing.T, world func(t *testing.T) *World)) {
+	t.Run("SQLite", func(t *testing.T) {
+		run(t, func(t *testing.T) *World { t.Helper(); return NewWorldOn(t, NewSQLite(t)) })
+	})
+	t.Run("Postgres", func(t *testing.T) {
+		run(t, func(t *testing.T) *World { t.Helper(); return NewWorldOn(t, NewPostgres(t)) })
+	})
 }
 
 // NewWorldOn is NewWorld on a durable store that the test has opened.

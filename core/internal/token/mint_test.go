@@ -184,7 +184,9 @@ func TestMint(t *testing.T) {
 	})
 }
 
-func TestFences(t *testing.T) {
+func TestFences(t *testing.T) { races(t, fences) }
+
+func fences(t *testing.T, newBench func(t *testing.T) *bench) {
 	t.Run("DF-25 a claim that comes after a later one is fenced", func(t *testing.T) {
 		b := newBench(t)
 		r := b.request("l")
@@ -300,7 +302,9 @@ func TestAMintThatRunsAgain(t *testing.T) {
 	})
 }
 
-func TestMintsAtOnce(t *testing.T) {
+func TestMintsAtOnce(t *testing.T) { races(t, mintsAtOnce) }
+
+func mintsAtOnce(t *testing.T, newBench func(t *testing.T) *bench) {
 	t.Run("TK-3 INV-9 INV-10 fifty logins of one identity and label end with one live row", func(t *testing.T) {
 		b := newBench(t)
 		requests := make([]token.MintRequest, 50)

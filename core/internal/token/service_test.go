@@ -20,7 +20,7 @@ import (
 	"github.com/dify-sso/dify-sso/pkg/secret"
 )
 
-// bench is the service on SQLite that fails when it is told to.
+// bench is the service on stores that fail when they are told to.
 type bench struct {
 	*storetest.World
 	*token.Service
@@ -36,7 +36,19 @@ const life = 14 * 24 * time.Hour
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	b := &bench{World: storetest.NewWorld(t), t: t}
+	return newBenchIn(t, storetest.NewWorld(t))
+}
+
+// races runs tests of the service on each engine.
+func races(t *testing.T, run func(t *testing.T, newBench func(t *testing.T) *bench)) {
+	storetest.Races(t, func(t *testing.T, world func(t *testing.T) *storetest.World) {
+		run(t, func(t *testing.T) *bench { t.Helper(); return newBenchIn(t, world(t)) })
+	})
+}
+
+func newBenchIn(t *testing.T, w *storetest.World) *bench {
+	t.Helper()
+	b := &bench{World: w, t: t}
 	s, err := token.New(token.Deps{
 		Store: storetest.FaultyTokens(b.Tokens, &b.faults), Cache: storetest.FaultyCache(b.Bearers, &b.faults), Kinds: registry(t), Recorder: b.Recorder, Now: b.Clock.Now, TTL: life, NewSecret: b.draw,
 		Jitter: func(time.Duration) time.Duration { return b.jitter },
@@ -139,25 +151,6 @@ func TestResolve(t *testing.T) {
 		b.dead(m, token.CauseRevoked) // the row is closed now, and buried
 	})
 
-	t.Run("TK-8 twenty uses at once after the end write one event", func(t *testing.T) {
-		b := newBench(t)
-		m := b.minted(b.request("l"))
-		b.Clock.Advance(life)
-		var wg sync.WaitGroup
-		for range 20 {
-			wg.Go(func() {
-				if _, err := b.Resolve(context.Background(), token.AccountKind, secret.DigestOf(m.Token.Reveal())); !errors.Is(err, token.ErrInvalid) {
-					t.Error(err)
-				}
-			})
-		}
-		wg.Wait()
-		events := b.Recorded(t, "oauth.token_expired")
-		if len(events) != 1 || events[0].TokenID != m.Session.ID || events[0].Actor != audit.System || events[0].SubjectKey != b.subject().Key() {
-			t.Fatalf("events %+v", events)
-		}
-	})
-
 	t.Run("OUT-06 an expired token is not closed without its event, and is no live one for that", func(t *testing.T) {
 		b := newBench(t)
 		m := b.minted(b.request("l"))
@@ -209,6 +202,29 @@ func TestResolve(t *testing.T) {
 			t.Fatal("an outage reads like a bad token")
 		}
 		b.alive(m)
+	})
+}
+
+func TestExpiryAtOnce(t *testing.T) { races(t, expiryAtOnce) }
+
+func expiryAtOnce(t *testing.T, newBench func(t *testing.T) *bench) {
+	t.Run("TK-8 twenty uses at once after the end write one event", func(t *testing.T) {
+		b := newBench(t)
+		m := b.minted(b.request("l"))
+		b.Clock.Advance(life)
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() {
+				if _, err := b.Resolve(context.Background(), token.AccountKind, secret.DigestOf(m.Token.Reveal())); !errors.Is(err, token.ErrInvalid) {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		events := b.Recorded(t, "oauth.token_expired")
+		if len(events) != 1 || events[0].TokenID != m.Session.ID || events[0].Actor != audit.System || events[0].SubjectKey != b.subject().Key() {
+			t.Fatalf("events %+v", events)
+		}
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
 	"github.com/dify-sso/dify-sso/pkg/redisdb"
+	"github.com/dify-sso/dify-sso/pkg/secret"
 )
 
 // The fields of a grant's hash (docs/specs/v1.0/server/device-flow.md, Store rules). All
@@ -56,6 +57,8 @@ const unreadable = -1
 var grantLua = fmt.Sprintf(`
 local NAMES = {'%s'}
 local NUMBERS = {'created_at', 'expires_at', 'interval', 'last_poll', 'approved_at', 'lease_until', 'claim_no'}
+local STATES = {['%s'] = true, ['%s'] = true, ['%s'] = true, ['%s'] = true}
+local function digest(s) return #s == %d and string.find(s, '^[0-9a-f]+$') end
 local GRACE, STEP, LONGEST, TOLERANCE, LEASE, LIFE, BEYOND = %d, %d, %d, %d, %d, %d, %d
 local UNREADABLE, UNKNOWN, OTHER_CLIENT, TOO_SOON, PENDING, DENIED, CLAIMED = %d, %d, %d, %d, %d, %d, %d
 
@@ -72,7 +75,7 @@ local function read(key)
 		some, all = some or raw[i], all and raw[i]
 	end
 	if not some then return nil, false end
-	if not all or g.v ~= '%s' then return nil, true end
+	if not all or g.v ~= '%s' or not STATES[g.status] or not digest(g.user_mac) then return nil, true end
 	for _, name in ipairs(NUMBERS) do
 		if g[name] == '' then
 			g[name] = 0
@@ -113,6 +116,7 @@ end
 local function missing(broken) return {broken and UNREADABLE or UNKNOWN} end
 local function with(result) return {result, unpack(raw)} end
 `, strings.Join(fieldNames[:], "', '"),
+	devicegrant.Pending, devicegrant.Approved, devicegrant.Redeeming, devicegrant.Denied, 2*len(secret.Digest{}),
 	devicegrant.LeaseGrace.Microseconds(), devicegrant.IntervalStep.Microseconds(), devicegrant.MaxInterval.Microseconds(),
 	devicegrant.PollTolerance.Microseconds(), devicegrant.Lease.Microseconds(), devicegrant.DecisionLife.Microseconds(), beyond.Microseconds(),
 	unreadable, devicegrant.PollUnknown, devicegrant.PollOtherClient, devicegrant.PollTooSoon, devicegrant.PollPending, devicegrant.PollDenied,
@@ -221,9 +225,9 @@ end
 return {UNKNOWN}
 `)
 
-// writeScript: life in milliseconds, then fields and values.
+// writeScript: life in milliseconds, then fields and values, all of them. Nothing is
+// deleted before: a script that has written once may go on when Redis is full.
 var writeScript = redisdb.NewScript(`
-redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], unpack(ARGV, 2))
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
 return 1

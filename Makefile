@@ -25,7 +25,7 @@ test: ## every suite this machine can run; says what it left out (CI=true: nothi
 test-fast: ## what needs no browser and builds no binary, under a minute
 	@go test -short $(PACKAGES)
 
-deps: ## find or install what the suites need: Chromium, fonts, a C compiler, Postgres
+deps: ## find or install what the suites need: Chromium, fonts, a C compiler, Postgres, Redis
 	@sh scripts/deps.sh
 
 lint: ## formatting, vet, linters, tidy modules that build alone

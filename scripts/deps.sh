@@ -1,6 +1,6 @@
 #!/bin/sh
 # Finds or installs what the suites need beside Go: a C compiler for the race
-# detector, Chromium with a Chinese font for the pages, Postgres for the migrations.
+# detector, Chromium with a Chinese font for the pages, Postgres and Redis for the stores.
 # What is there already is left alone.
 set -eu
 . scripts/find.sh
@@ -8,6 +8,7 @@ packages=
 command -v "${CC:-cc}" >/dev/null 2>&1 || packages="$packages gcc libc6-dev"
 [ -n "$(find_chromium)" ] || packages="$packages chromium fonts-noto-cjk"
 command -v psql >/dev/null 2>&1 || packages="$packages postgresql"
+[ -n "$(find_redis)" ] || packages="$packages redis-server"
 
 if [ -n "$packages" ]; then
 	if ! command -v apt-get >/dev/null 2>&1; then
@@ -39,6 +40,7 @@ fi
 echo "C compiler: $(command -v "${CC:-cc}" || echo none)"
 echo "Chromium:   $(find_chromium)"
 echo "Postgres:   $(find_psql)"
+echo "Redis:      $(find_redis)"
 if [ -z "$(find_psql)" ]; then
 	echo "deps: no Postgres answers user postgres on 127.0.0.1:5432; start one, and set PGPASSWORD if it asks for a password" >&2
 fi

@@ -7,6 +7,12 @@ find_chromium() {
 	return 0
 }
 
+# find_redis prints a redis-server; redis-cli builds clusters of it.
+find_redis() {
+	command -v redis-cli >/dev/null 2>&1 && command -v redis-server
+	return 0
+}
+
 # find_psql prints a psql whose server answers.
 find_psql() {
 	psql=$(command -v psql) || return 0

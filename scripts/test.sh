@@ -20,6 +20,7 @@ fi
 . scripts/find.sh
 [ -n "$(find_chromium)" ] || leave_out "the browser suite: no Chromium"
 [ -n "$(find_psql)" ] || leave_out "the Postgres migrations: no Postgres on 127.0.0.1:5432"
+[ -n "$(find_redis)" ] || leave_out "the Redis suites: no redis-server or redis-cli"
 
 # The browser suite runs beside the rest and without the race detector: it waits for
 # Chromium most of the time, and the same handlers are raced by the other suites.

@@ -140,7 +140,7 @@ func TestOperatorKey(t *testing.T) {
 		}
 	})
 
-	t.Run("API-31 API-33 a wrong key, none, two, and what opens other doors", func(t *testing.T) {
+	t.Run("API-31 a wrong key, none, two, and what opens other doors", func(t *testing.T) {
 		s := klStart(t)
 		bearer, _ := tkLogin(t, s, s.SignedIn(t), "laptop")
 		session := tkSignIn(t, s, false)

@@ -154,49 +154,52 @@ func accessRaces(t *testing.T, open OpenDurable) {
 	stranger := func(n int) token.Subject {
 		return external(idp, fmt.Sprint("ada-", n), fmt.Sprintf("ada-%d@example.com", n), fmt.Sprint("con-", n))
 	}
-	for name, build := range map[string]func(t *testing.T, d Durable, n int) round{
-		"TK-14 an account is killed": func(t *testing.T, d Durable, n int) round {
+	for _, tc := range []struct {
+		name  string
+		build func(t *testing.T, d Durable, n int) round
+	}{
+		{name: "TK-14 an account is killed", build: func(t *testing.T, d Durable, n int) round {
 			s := person(t, d, n)
 			return round{s, kill(access.Target{AccountID: s.AccountID}), true}
-		},
-		"TK-14 an account is banned": func(t *testing.T, d Durable, n int) round {
+		}},
+		{name: "TK-14 an account is banned", build: func(t *testing.T, d Durable, n int) round {
 			s := person(t, d, n)
 			return round{s, func(r replica) error {
 				_, err := r.access.SetStatus(context.Background(), s.AccountID, account.Banned, audit.Operator)
 				return err
 			}, false}
-		},
-		"TK-14 an account is killed by an identity that is linked to it": func(t *testing.T, d Durable, n int) round {
+		}},
+		{name: "TK-14 an account is killed by an identity that is linked to it", build: func(t *testing.T, d Durable, n int) round {
 			s := person(t, d, n)
 			d.AddIdentity(t, s.AccountID, idp, s.ID)
 			return round{s, kill(access.Target{Issuer: idp, SubjectID: s.ID}), true}
-		},
-		"TK-30 an identity is killed": func(_ *testing.T, _ Durable, n int) round {
+		}},
+		{name: "TK-30 an identity is killed", build: func(_ *testing.T, _ Durable, n int) round {
 			s := stranger(n)
 			return round{s, kill(access.Target{Issuer: s.Issuer, SubjectID: s.ID}), true}
-		},
-		"TK-30 an e-mail is killed": func(_ *testing.T, _ Durable, n int) round {
+		}},
+		{name: "TK-30 an e-mail is killed", build: func(_ *testing.T, _ Durable, n int) round {
 			s := stranger(n)
 			return round{s, kill(access.Target{Issuer: s.Issuer, Email: s.Email}), true}
-		},
-		"TK-30 a connection is killed": func(_ *testing.T, _ Durable, n int) round {
+		}},
+		{name: "TK-30 a connection is killed", build: func(_ *testing.T, _ Durable, n int) round {
 			s := stranger(n)
 			return round{s, kill(access.Target{ConnectionID: s.ConnectionID}), true}
-		},
-		"TK-16 an account becomes active with the e-mail": func(t *testing.T, d Durable, n int) round {
+		}},
+		{name: "TK-16 an account becomes active with the e-mail", build: func(t *testing.T, d Durable, n int) round {
 			s := stranger(n)
 			a := d.AddAccount(t, account.Account{ID: canon.NewID(), Email: s.Email, Name: "A", Status: account.Pending, CreatedAt: start, UpdatedAt: start})
 			return round{s, func(r replica) error {
 				_, err := r.access.SetStatus(context.Background(), a.ID, account.Active, audit.Operator)
 				return err
 			}, false}
-		},
+		}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(tc.name, func(t *testing.T) {
 			a, b := open(t)
 			slow, right, fast := a.replica(t, a.Access, after(-30*time.Second)), b.replica(t, b.Access, start), a.replica(t, a.Access, after(30*time.Second))
 			for n := range accessRounds(500) {
-				r := build(t, a, n)
+				r := tc.build(t, a, n)
 				if n%2 == 0 { // a login to be rotated by the race
 					if _, err := right.minter.Mint(t.Context(), right.approval(t, r.subject, fmt.Sprint("before ", n))); err != nil {
 						t.Fatal(err)

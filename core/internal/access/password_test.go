@@ -25,7 +25,7 @@ const (
 // person is an account with a password, signed in.
 func (b *bench) person() (account.Account, console.Issued) {
 	b.t.Helper()
-	hash, err := b.Service.Passwords.Hash(b.t.Context(), secret.New(oldPassword))
+	hash, err := b.Passwords.Hash(b.t.Context(), secret.New(oldPassword))
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func (b *bench) verifies(a account.Account, password string) bool {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	ok, _, err := b.Service.Passwords.Verify(b.t.Context(), secret.New(password), a.PasswordHash)
+	ok, _, err := b.Passwords.Verify(b.t.Context(), secret.New(password), a.PasswordHash)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -155,7 +155,7 @@ func TestChangePassword(t *testing.T) {
 		rehash := func(password string) func() {
 			return func() {
 				a, _ := b.World.Accounts.ByID(t.Context(), pat.ID)
-				hash, err := b.Service.Passwords.Hash(t.Context(), secret.New(password))
+				hash, err := b.Passwords.Hash(t.Context(), secret.New(password))
 				if err == nil {
 					err = b.World.Accounts.SetPasswordHash(t.Context(), pat.ID, a.PasswordHash, hash, b.Clock.Now())
 				}

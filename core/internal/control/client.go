@@ -49,8 +49,11 @@ func Connect(ctx context.Context, path, version string) (*Client, error) {
 	ctx, cancel := context.WithTimeout(ctx, helloLimit)
 	defer cancel()
 	err := c.ask(ctx, http.MethodGet, "", nil, &c.hello)
-	if errors.Is(err, errBroken) { // a service that ends takes no more questions
+	switch {
+	case errors.Is(err, errBroken): // a service that ends takes no more questions
 		err = ErrNoService
+	case errors.Is(err, errSilent):
+		err = errors.New("the running core does not answer, and nothing was done: look at its log, or restart it")
 	}
 	return c, err
 }
@@ -147,6 +150,9 @@ func (c *Client) strange(theirs string) error {
 	return fmt.Errorf("%s is %s and does not understand this command of %s: restart it with the new program, or use the command of its own version", who, theirs, c.version)
 }
 
+// errSilent is a service that takes connections and says nothing.
+var errSilent = errors.New("the running core does not answer; what was asked may be done all the same")
+
 // errBroken is a connection that ended before the answer.
 var errBroken = errors.New("the running core ended before it answered; what was asked may have been done: repeat the command")
 
@@ -164,7 +170,7 @@ func (c *Client) failed(err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%s belongs to another user: run this command as the user who runs core, or as root", c.path)
 	case errors.As(err, &wait) && wait.Timeout():
-		return errors.New("the running core does not answer; what was asked may be done all the same")
+		return errSilent
 	case errors.Is(err, context.Canceled):
 		return err
 	}

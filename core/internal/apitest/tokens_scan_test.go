@@ -69,7 +69,7 @@ func TestNoSecretIsLeftBehind(t *testing.T) {
 	t.Run("DF-37 TOK-02 LOG-01 the files of the data directory", func(t *testing.T) {
 		names := 0
 		err := filepath.WalkDir(r.s.Dir, func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() {
+			if err != nil || !d.Type().IsRegular() { // a socket keeps nothing
 				return err
 			}
 			content, err := os.ReadFile(path)

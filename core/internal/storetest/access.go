@@ -27,6 +27,7 @@ func Access(t *testing.T, open OpenDurable) {
 	t.Run("transactions", func(t *testing.T) { accessTransactions(t, open) })
 	t.Run("a statement fails", func(t *testing.T) { accessFailures(t, open) })
 	t.Run("kill and mint", func(t *testing.T) { accessRaces(t, open) })
+	t.Run("locks", func(t *testing.T) { accessLocks(t, open) })
 }
 
 const idp = "https://idp.example.com"

@@ -20,17 +20,42 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/datadir"
 	"github.com/dify-sso/dify-sso/core/internal/sqlstore"
 	"github.com/dify-sso/dify-sso/pkg/sqldb"
+	"github.com/dify-sso/dify-sso/pkg/testserver"
 )
 
 // open opens a file until the test ends.
 func open(t *testing.T, path string) sqldb.DB {
 	t.Helper()
 	db, err := sqldb.OpenSQLite(t.Context(), path)
+	return opened(t, db, err)
+}
+
+func openPostgres(t *testing.T, address string) sqldb.DB {
+	t.Helper()
+	db, err := sqldb.OpenPostgres(t.Context(), address, sqldb.PostgresOptions{MaxConns: 2})
+	return opened(t, db, err)
+}
+
+func opened(t *testing.T, db sqldb.DB, err error) sqldb.DB {
+	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
 	return db
+}
+
+// engines runs a test on an empty database of each engine; again opens the same one as
+// another process would.
+func engines(t *testing.T, run func(t *testing.T, db sqldb.DB, again func() sqldb.DB)) {
+	t.Run("SQLite", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "core.db")
+		run(t, open(t, path), func() sqldb.DB { return open(t, path) })
+	})
+	t.Run("Postgres", func(t *testing.T) {
+		address := testserver.Postgres(t)
+		run(t, openPostgres(t, address), func() sqldb.DB { return openPostgres(t, address) })
+	})
 }
 
 func migrator(t *testing.T, db sqldb.DB) *sqlstore.Migrator {
@@ -51,21 +76,21 @@ func status(t *testing.T, m *sqlstore.Migrator) sqlstore.SchemaStatus {
 	return s
 }
 
-// schema gives every statement of a schema but goose's own, blanks levelled.
-func schema(t *testing.T, db sqldb.DB) []string {
+// texts gives the rows of a query of one text.
+func texts(t *testing.T, db sqldb.DB, query string) []string {
 	t.Helper()
-	rows, err := db.Query(t.Context(), `SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND tbl_name NOT LIKE 'goose%' AND tbl_name NOT LIKE 'sqlite%' ORDER BY type, name`)
+	rows, err := db.Query(t.Context(), query)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = rows.Close() }()
 	var out []string
 	for rows.Next() {
-		var sql string
-		if err := rows.Scan(&sql); err != nil {
+		var s string
+		if err := rows.Scan(&s); err != nil {
 			t.Fatal(err)
 		}
-		out = append(out, strings.Join(strings.Fields(sql), " "))
+		out = append(out, s)
 	}
 	if err := rows.Err(); err != nil {
 		t.Fatal(err)
@@ -73,58 +98,85 @@ func schema(t *testing.T, db sqldb.DB) []string {
 	return out
 }
 
+// schema gives every part of a schema but goose's own, as the engine words it.
+func schema(t *testing.T, db sqldb.DB) []string {
+	t.Helper()
+	if db.Dialect() == sqldb.Postgres {
+		return texts(t, db, `SELECT t.relname || ' ' || d.part FROM pg_class t CROSS JOIN LATERAL (
+			SELECT a.attnum || ' ' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod) || ' ' || a.attnotnull AS part FROM pg_attribute a WHERE a.attrelid = t.oid AND a.attnum > 0
+			UNION ALL SELECT pg_get_indexdef(x.indexrelid) FROM pg_index x WHERE x.indrelid = t.oid
+			UNION ALL SELECT c.conname || ' ' || pg_get_constraintdef(c.oid) FROM pg_constraint c WHERE c.conrelid = t.oid) d
+			WHERE t.relkind = 'r' AND t.relnamespace = 'public'::regnamespace AND t.relname NOT LIKE 'goose%' ORDER BY 1`)
+	}
+	out := texts(t, db, `SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND tbl_name NOT LIKE 'goose%' AND tbl_name NOT LIKE 'sqlite%' ORDER BY type, name`)
+	for i, sql := range out {
+		out[i] = strings.Join(strings.Fields(sql), " ")
+	}
+	return out
+}
+
 func TestMigrations(t *testing.T) {
-	t.Run("M-32 an absent schema is pending, up applies it once, down takes it back, up gives the same again", func(t *testing.T) {
-		db := open(t, filepath.Join(t.TempDir(), "core.db"))
-		m := migrator(t, db)
-		absent := status(t, m)
-		if absent.Current != 0 || absent.Pending == 0 || !errors.Is(absent.Check(), sqlstore.ErrSchemaOlder) {
-			t.Fatalf("%+v: %v", absent, absent.Check())
-		}
-		applied, err := m.Up(t.Context())
-		if err != nil || len(applied) != absent.Pending || applied[len(applied)-1] != absent.Target {
-			t.Fatalf("applied %v, %v", applied, err)
-		}
-		first := schema(t, db)
-		if len(first) < 20 {
-			t.Fatalf("a schema of %d statements", len(first))
-		}
-		if s := status(t, m); s.Pending != 0 || s.Check() != nil {
-			t.Fatalf("%+v: %v", s, s.Check())
-		}
-		if applied, err := m.Up(t.Context()); err != nil || len(applied) != 0 {
-			t.Fatalf("a second time: %v, %v", applied, err)
-		}
-		for want := absent.Target; want > 0; want-- {
-			if got, err := m.Down(t.Context()); err != nil || got != want {
-				t.Fatalf("took %d back, %v, want %d", got, err, want)
+	engines(t, func(t *testing.T, db sqldb.DB, again func() sqldb.DB) {
+		t.Run("M-32 an absent schema is pending, up applies it once, down takes it back, up gives the same again", func(t *testing.T) {
+			m := migrator(t, db)
+			absent := status(t, m)
+			if absent.Current != 0 || absent.Pending == 0 || !errors.Is(absent.Check(), sqlstore.ErrSchemaOlder) {
+				t.Fatalf("%+v: %v", absent, absent.Check())
 			}
-		}
-		if left := schema(t, db); len(left) > 0 {
-			t.Fatalf("left behind: %v", left)
-		}
-		if got, err := m.Down(t.Context()); err != nil || got != 0 {
-			t.Fatalf("took %d back of nothing, %v", got, err)
-		}
-		if _, err := m.Up(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(first, schema(t, db)); diff != "" {
-			t.Fatal("up after down is another schema (-first +second)", diff)
-		}
+			tables := `SELECT name FROM sqlite_master`
+			if db.Dialect() == sqldb.Postgres {
+				tables = `SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace`
+			}
+			if made := texts(t, db, tables); len(made) > 0 {
+				t.Fatalf("asking made %v", made)
+			}
+			applied, err := m.Up(t.Context())
+			if err != nil || len(applied) != absent.Pending || applied[len(applied)-1] != absent.Target {
+				t.Fatalf("applied %v, %v", applied, err)
+			}
+			first := schema(t, db)
+			if len(first) < 20 {
+				t.Fatalf("a schema of %d parts", len(first))
+			}
+			if s := status(t, m); s.Pending != 0 || s.Check() != nil {
+				t.Fatalf("%+v: %v", s, s.Check())
+			}
+			if applied, err := migrator(t, again()).Up(t.Context()); err != nil || len(applied) != 0 {
+				t.Fatalf("a second time: %v, %v", applied, err)
+			}
+			for want := absent.Target; want > 0; want-- {
+				if got, err := m.Down(t.Context()); err != nil || got != want {
+					t.Fatalf("took %d back, %v, want %d", got, err, want)
+				}
+				if s := status(t, m); s.Current != want-1 || !errors.Is(s.Check(), sqlstore.ErrSchemaOlder) {
+					t.Fatalf("%+v: %v", s, s.Check())
+				}
+			}
+			if left := schema(t, db); len(left) > 0 {
+				t.Fatalf("left behind: %v", left)
+			}
+			if got, err := m.Down(t.Context()); err != nil || got != 0 {
+				t.Fatalf("took %d back of nothing, %v", got, err)
+			}
+			if _, err := m.Up(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(first, schema(t, db)); diff != "" {
+				t.Fatal("up after down is another schema (-first +second)", diff)
+			}
+		})
+
+		t.Run("M-32 a newer schema does not fit", func(t *testing.T) {
+			m := migrator(t, db)
+			newer(t, db)
+			s := status(t, m)
+			if !errors.Is(s.Check(), sqlstore.ErrSchemaNewer) || s.Current <= s.Target {
+				t.Fatalf("%+v: %v", s, s.Check())
+			}
+		})
 	})
 
 	t.Run("M-32 an older and a newer schema do not fit", func(t *testing.T) {
-		db := open(t, filepath.Join(t.TempDir(), "core.db"))
-		m := migrator(t, db)
-		if _, err := m.Up(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		newer(t, db)
-		s := status(t, m)
-		if !errors.Is(s.Check(), sqlstore.ErrSchemaNewer) || s.Current <= s.Target {
-			t.Fatalf("%+v: %v", s, s.Check())
-		}
 		for _, c := range []struct {
 			s    sqlstore.SchemaStatus
 			want error
@@ -147,12 +199,38 @@ func TestMigrations(t *testing.T) {
 	})
 }
 
+// A lock of one session: of four processes one applies, and none fails.
+func TestFourMigratorsOnPostgres(t *testing.T) {
+	t.Run("M-32 of four at once on Postgres one applies, and the schema is whole", func(t *testing.T) {
+		address := testserver.Postgres(t)
+		applied := make([][]int64, 4)
+		var wg sync.WaitGroup
+		for i := range applied {
+			m := migrator(t, openPostgres(t, address))
+			wg.Go(func() {
+				var err error
+				if applied[i], err = m.Up(context.Background()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		s := status(t, migrator(t, openPostgres(t, address)))
+		if all := slices.Concat(applied...); s.Check() != nil || int64(len(all)) != s.Target {
+			t.Fatalf("applied %v, %+v", applied, s)
+		}
+		if n := slices.IndexFunc(applied, func(v []int64) bool { return int64(len(v)) == s.Target }); n < 0 {
+			t.Fatalf("shared among them: %v", applied)
+		}
+	})
+}
+
 type unknownEngine struct{ sqldb.DB }
 
 // newer makes a database look as a later program would have left it.
 func newer(t *testing.T, db sqldb.DB) {
 	t.Helper()
-	if _, err := db.Exec(t.Context(), `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, 1)`); err != nil {
+	if _, err := db.Exec(t.Context(), `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, $1)`, true); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -70,10 +70,13 @@ const (
 	ended = ` RETURNING id, previous_hash, subject_issuer, subject_id, subject_email, account_id, connection_id, client_id`
 )
 
-// EndChanged implements token.Tx.
+// EndChanged implements token.Tx. Each half has an index; joined by OR, SQLite looks at
+// every row of the issuer.
 func (t tokenTx) EndChanged(ctx context.Context, s token.Session, now time.Time) ([]token.Ended, error) {
-	rows, err := t.q.Query(ctx, end+`((subject_email = $3 AND subject_issuer = $4 AND subject_id <> $5)
-		OR (subject_issuer = $4 AND subject_id = $5 AND client_id = $6 AND device_label = $7 AND subject_email <> $3))`+ended,
+	rows, err := t.q.Query(ctx, end+`id IN (
+		SELECT id FROM oauth_access_tokens WHERE revoked_at IS NULL AND subject_email = $3 AND subject_issuer = $4 AND subject_id <> $5
+		UNION ALL SELECT id FROM oauth_access_tokens WHERE revoked_at IS NULL AND subject_issuer = $4 AND subject_id = $5
+			AND client_id = $6 AND device_label = $7 AND subject_email <> $3)`+ended,
 		now, string(token.ReasonSubjectChanged), s.Subject.Email, s.Subject.Issuer, s.Subject.ID, s.ClientID, s.Label)
 	return collect(rows, err, scanEnded)
 }
@@ -146,8 +149,12 @@ func (t tokenTx) EndedSince(ctx context.Context, s token.Subject, since time.Tim
 
 // EndAll implements token.Tx.
 func (t tokenTx) EndAll(ctx context.Context, s token.Subject, but string, reason token.Reason, now time.Time) ([]token.Ended, error) {
-	rows, err := t.q.Query(ctx, end+`(account_id = $3 OR (account_id IS NULL AND $3 = '' AND subject_issuer = $4 AND subject_id = $5))
-		AND id <> $6`+ended, now, string(reason), s.AccountID, s.Issuer, s.ID, but)
+	if s.AccountID != "" {
+		rows, err := t.q.Query(ctx, end+`account_id = $3 AND id <> $4`+ended, now, string(reason), s.AccountID, but)
+		return collect(rows, err, scanEnded)
+	}
+	rows, err := t.q.Query(ctx, end+`account_id IS NULL AND subject_issuer = $3 AND subject_id = $4 AND id <> $5`+ended,
+		now, string(reason), s.Issuer, s.ID, but)
 	return collect(rows, err, scanEnded)
 }
 

@@ -27,7 +27,11 @@ CREATE INDEX idx_account_identities_account ON account_identities (account_id);
 CREATE INDEX idx_oauth_connection ON oauth_access_tokens (connection_id) WHERE revoked_at IS NULL AND connection_id IS NOT NULL;
 CREATE INDEX idx_console_sessions_expires_at ON console_sessions (expires_at);
 
+-- Every identity read asks for one person's memberships.
+CREATE INDEX idx_memberships_account ON memberships (account_id);
+
 -- +goose Down
+DROP INDEX idx_memberships_account;
 DROP INDEX idx_console_sessions_expires_at;
 DROP INDEX idx_oauth_connection;
 DROP TABLE account_identities;

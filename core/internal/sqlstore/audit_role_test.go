@@ -3,31 +3,32 @@
 package sqlstore_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
-	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/dify-sso/dify-sso/migrations"
+	"github.com/dify-sso/dify-sso/pkg/sqldb"
+	"github.com/dify-sso/dify-sso/pkg/testserver"
 )
 
-// rolePSQL runs statements as the superuser of the Postgres on this machine.
-func rolePSQL(database, sql string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "psql", "-h", "127.0.0.1", "-p", "5432", "-U", "postgres", "-d", database, "-w", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", "-")
-	cmd.Env = append(os.Environ(), "PGCONNECT_TIMEOUT=3")
-	cmd.Stdin = strings.NewReader(sql)
-	var errs bytes.Buffer
-	cmd.Stderr = &errs
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("%w: %s", err, strings.TrimSpace(errs.String()))
+// roleRun runs statements one after the other on one connection.
+func roleRun(address string, statements ...string) error {
+	db, err := sqldb.OpenPostgres(context.Background(), address, sqldb.PostgresOptions{MaxConns: 1})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	for _, sql := range statements {
+		if _, err := db.Exec(context.Background(), sql); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -63,30 +64,35 @@ func TestASecondRoleKeepsTheAuditTrail(t *testing.T) {
 	if len(blocks) != 2 {
 		t.Fatalf("%d blocks of SQL in the document", len(blocks))
 	}
-	if err := rolePSQL("postgres", "SELECT 1"); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("no Postgres answers at 127.0.0.1:5432: %v", err)
-		}
-		t.Skipf("no Postgres answers at 127.0.0.1:5432; \"make deps\" starts one (%v)", err)
-	}
+	server := testserver.Postgres(t)
 	name := fmt.Sprintf("role_%d_%d", os.Getpid(), time.Now().UnixNano())
 	owner, serving := name+"_owner", name+"_core"
 	named := strings.NewReplacer("dify_sso_owner", owner, "dify_sso_core", serving, "dify_sso", name).Replace
+	database, err := url.Parse(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	database.Path = "/" + name
 	t.Cleanup(func() {
-		for _, sql := range []string{"DROP DATABASE IF EXISTS " + name + " WITH (FORCE)", "DROP ROLE IF EXISTS " + owner, "DROP ROLE IF EXISTS " + serving} {
-			if err := rolePSQL("postgres", sql); err != nil {
-				t.Error(err)
-			}
+		if err := roleRun(server, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)", "DROP ROLE IF EXISTS "+owner, "DROP ROLE IF EXISTS "+serving); err != nil {
+			t.Error(err)
 		}
 	})
-	as := func(role, sql string) error { return rolePSQL(name, "SET SESSION AUTHORIZATION "+role+";\n"+sql) }
+	as := func(role, sql string) error {
+		return roleRun(database.String(), "SET SESSION AUTHORIZATION "+role, sql)
+	}
 	must := func(what string, err error) {
 		t.Helper()
 		if err != nil {
 			t.Fatalf("%s: %v", what, err)
 		}
 	}
-	must("the first block", rolePSQL("postgres", named(blocks[0][1])))
+	before, inside, ok := strings.Cut(named(blocks[0][1]), "\\connect "+name+"\n")
+	if !ok {
+		t.Fatal("the first block connects to no database")
+	}
+	must("the first block", roleRun(server, strings.SplitAfter(strings.TrimSpace(before), ";\n")...))
+	must("the first block", roleRun(database.String(), inside))
 	must("migrate", as(owner, roleSchema(t)))
 	must("the second block", as(owner, named(blocks[1][1])))
 	must("a later migration", as(owner, "CREATE TABLE later (id text PRIMARY KEY);"))

@@ -13,9 +13,28 @@ find_redis() {
 	return 0
 }
 
-# find_psql prints a psql whose server answers.
-find_psql() {
-	psql=$(command -v psql) || return 0
-	"$psql" -h 127.0.0.1 -U postgres -w -Atqc 'SELECT 1' postgres >/dev/null 2>&1 && echo "$psql"
+# find_initdb prints the folder from which tests start Postgres servers of their own.
+find_initdb() {
+	on_path=$(command -v initdb || true)
+	for dir in "${PG_BIN:-}" /usr/lib/postgresql/*/bin "${on_path%/initdb}"; do
+		if [ -x "$dir/postgres" ] && [ -x "$dir/initdb" ]; then
+			echo "$dir"
+			return
+		fi
+	done
 	return 0
+}
+
+# find_postgres prints where the tests get a database: the server they are told of, the
+# one that answers here, or their own.
+find_postgres() {
+	if [ -n "${TEST_DATABASE_URL:-}" ]; then
+		echo "TEST_DATABASE_URL"
+		return
+	fi
+	if command -v psql >/dev/null 2>&1 && psql -h 127.0.0.1 -U postgres -w -Atqc 'SELECT 1' postgres >/dev/null 2>&1; then
+		echo "127.0.0.1:5432"
+		return
+	fi
+	find_initdb
 }

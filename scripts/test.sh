@@ -19,7 +19,8 @@ else
 fi
 . scripts/find.sh
 [ -n "$(find_chromium)" ] || leave_out "the browser suite: no Chromium"
-[ -n "$(find_psql)" ] || leave_out "the Postgres migrations: no Postgres on 127.0.0.1:5432"
+[ -n "$(find_postgres)" ] || leave_out "the Postgres suites: no server on 127.0.0.1:5432, and no initdb to make one"
+[ -n "$(find_initdb)" ] || leave_out "Postgres servers that are stopped and killed: no initdb"
 [ -n "$(find_redis)" ] || leave_out "the Redis suites: no redis-server or redis-cli"
 
 # The browser suite runs beside the rest and without the race detector: it waits for

@@ -179,6 +179,9 @@ func tagged(tag string) string {
 	if tag == "" {
 		return "%" // no other tag encodes to it
 	}
+	if !strings.ContainsAny(tag, "%{}") {
+		return tag
+	}
 	return tagEncoder.Replace(tag)
 }
 

@@ -118,9 +118,10 @@ type Store interface {
 	// ErrUserCodeTaken, or ErrFull when the store holds as many as it may.
 	Create(ctx context.Context, g Grant) error
 	// Poll judges and records a poll in one step; a claim sets state, owner and lease
-	// and counts ClaimNo. The grant is as it stands after the step. A repeat of the last
-	// recorded poll by the same owner is no second poll: it is answered as the first
-	// one was and neither came too early nor claims once more.
+	// and counts ClaimNo. With PollClaimed and PollDenied comes the grant as it stands
+	// after the step. A repeat of the last recorded poll by the same owner is no second
+	// poll: it is answered as the first one was and neither came too early nor claims
+	// once more.
 	Poll(ctx context.Context, p Poll) (PollResult, Grant, error)
 	// ForgetPoll clears the time of the last poll, so that the client's prompt retry
 	// after a 5xx is not punished. Like Release and Delete it may be repeated.

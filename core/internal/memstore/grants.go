@@ -84,7 +84,7 @@ func (s *Grants) Poll(ctx context.Context, p devicegrant.Poll) (devicegrant.Poll
 		g.record(p)
 	}
 	if g.soon {
-		return devicegrant.PollTooSoon, copied(g), nil
+		return devicegrant.PollTooSoon, devicegrant.Grant{}, nil
 	}
 	leased := g.State == devicegrant.Redeeming && g.LeaseUntil.After(p.Now)
 	switch {
@@ -101,7 +101,7 @@ func (s *Grants) Poll(ctx context.Context, p devicegrant.Poll) (devicegrant.Poll
 		g.ClaimNo++
 		return devicegrant.PollClaimed, copied(g), nil
 	}
-	return devicegrant.PollPending, copied(g), nil
+	return devicegrant.PollPending, devicegrant.Grant{}, nil
 }
 
 // record judges the rhythm of a poll that was not recorded before.

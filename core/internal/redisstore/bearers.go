@@ -70,7 +70,7 @@ func decodeRemembered(text string) (r token.Remembered, ok bool) {
 	case unknown:
 		return token.Remembered{Finding: token.Unknown}, true
 	}
-	if json.Unmarshal([]byte(text), &r.Context) != nil || r.Context.SessionID == "" {
+	if r.Context.UnmarshalJSON([]byte(text)) != nil {
 		return token.Remembered{}, false
 	}
 	r.Finding = token.Live

@@ -25,14 +25,11 @@ type Gate struct {
 var _ authz.Gate = Gate{}
 
 // gateScript counts on the first key, and reads the second for a call that may pass.
-var gateScript = redisdb.NewScript(redislimit.Lua + `
-local reply = limit_take(KEYS[1], limit_args(ARGV, 1))
-if reply[1] == 1 then
-	local entry = redis.pcall('GET', KEYS[2])
-	if type(entry) == 'table' then entry = '' end -- another kind of value: none that can be read
-	reply[#reply + 1] = entry
-end
-return reply
+var gateScript = redisdb.NewScript(redislimit.Take + `
+if allowed == 0 then return {` + redislimit.Reply + `} end
+local entry = redis.pcall('GET', KEYS[2])
+if type(entry) == 'table' then entry = '' end -- another kind of value: none that can be read
+return {` + redislimit.Reply + `, entry}
 `)
 
 // Enter implements authz.Gate.

@@ -15,31 +15,31 @@ import (
 // The fields of a grant's hash (docs/specs/v1.0/server/device-flow.md, Store rules). All
 // are there from the start; what is unset is empty.
 const (
-	fVersion = iota
-	fClientID
-	fLabel
-	fUserMAC
+	fVersion = iota // what each poll reads comes first: Redis looks for a field from the front
 	fStatus
-	fCreatedAt
+	fClientID
 	fExpiresAt
-	fCreatedIP
 	fInterval
 	fLastPoll
-	fSubject
-	fApprovedAt
-	fTransition
-	fOwner
-	fLeaseUntil
-	fClaimNo
 	fPoller // owner of the last recorded poll
 	fSoon   // "1": that poll came too early
 	fTold   // "1": denied, told to that poll, and gone for everybody else
+	fOwner
+	fLeaseUntil
+	fClaimNo
+	fUserMAC
+	fTransition
+	fCreatedAt
+	fApprovedAt
+	fCreatedIP
+	fLabel
+	fSubject
 	fieldCount
 )
 
 var fieldNames = [fieldCount]string{
-	"v", "client_id", "label", "user_mac", "status", "created_at", "expires_at", "created_ip", "interval", "last_poll", "subject", "approved_at",
-	"transition", "owner", "lease_until", "claim_no", "poller", "soon", "told",
+	"v", "status", "client_id", "expires_at", "interval", "last_poll", "poller", "soon", "told", "owner", "lease_until", "claim_no",
+	"user_mac", "transition", "created_at", "approved_at", "created_ip", "label", "subject",
 }
 
 // version is the form that this program writes and reads.
@@ -52,19 +52,33 @@ const beyond = time.Minute
 // unreadable is the result of a script whose grant does not parse.
 const unreadable = -1
 
-// grantLua reads a grant and gathers changes to it. Times and durations are whole
-// microseconds; what Redis keeps of them is text without an exponent.
+// constLua names numbers. Times and durations are whole microseconds; what Redis keeps
+// of them is text without an exponent.
+var constLua = fmt.Sprintf(`
+local GRACE, STEP, LONGEST, TOLERANCE, LEASE, LIFE, BEYOND = %d, %d, %d, %d, %d, %d, %d
+local UNREADABLE, UNKNOWN, OTHER_CLIENT, TOO_SOON, PENDING, DENIED, CLAIMED = %d, %d, %d, %d, %d, %d, %d
+local VERSION = '%s'
+
+local function text(n) return string.format('%%.0f', n) end
+
+-- What is unset is nought, and what is no number nil.
+local function number(s)
+	if s == '' then return 0 end
+	if #s <= 16 and not string.find(s, '%%D') then return tonumber(s) end
+end
+`, devicegrant.LeaseGrace.Microseconds(), devicegrant.IntervalStep.Microseconds(), devicegrant.MaxInterval.Microseconds(),
+	devicegrant.PollTolerance.Microseconds(), devicegrant.Lease.Microseconds(), devicegrant.DecisionLife.Microseconds(), beyond.Microseconds(),
+	unreadable, devicegrant.PollUnknown, devicegrant.PollOtherClient, devicegrant.PollTooSoon, devicegrant.PollPending, devicegrant.PollDenied,
+	devicegrant.PollClaimed, version)
+
+// grantLua reads a whole grant and gathers changes to it.
 var grantLua = fmt.Sprintf(`
 local NAMES = {'%s'}
 local NUMBERS = {'created_at', 'expires_at', 'interval', 'last_poll', 'approved_at', 'lease_until', 'claim_no'}
 local STATES = {['%s'] = true, ['%s'] = true, ['%s'] = true, ['%s'] = true}
 local function digest(s) return #s == %d and string.find(s, '^[0-9a-f]+$') end
-local GRACE, STEP, LONGEST, TOLERANCE, LEASE, LIFE, BEYOND = %d, %d, %d, %d, %d, %d, %d
-local UNREADABLE, UNKNOWN, OTHER_CLIENT, TOO_SOON, PENDING, DENIED, CLAIMED = %d, %d, %d, %d, %d, %d, %d
 
 local raw -- the fields in the order of NAMES
-
-local function text(n) return string.format('%%.0f', n) end
 
 -- Gives the grant, or nil and whether something is there that is none.
 local function read(key)
@@ -75,15 +89,10 @@ local function read(key)
 		some, all = some or raw[i], all and raw[i]
 	end
 	if not some then return nil, false end
-	if not all or g.v ~= '%s' or not STATES[g.status] or not digest(g.user_mac) then return nil, true end
+	if not all or g.v ~= VERSION or not STATES[g.status] or not digest(g.user_mac) then return nil, true end
 	for _, name in ipairs(NUMBERS) do
-		if g[name] == '' then
-			g[name] = 0
-		elseif #g[name] <= 16 and string.find(g[name], '^%%d+$') then
-			g[name] = tonumber(g[name])
-		else
-			return nil, true
-		end
+		g[name] = number(g[name])
+		if not g[name] then return nil, true end
 	end
 	return g
 end
@@ -116,52 +125,67 @@ end
 local function missing(broken) return {broken and UNREADABLE or UNKNOWN} end
 local function with(result) return {result, unpack(raw)} end
 `, strings.Join(fieldNames[:], "', '"),
-	devicegrant.Pending, devicegrant.Approved, devicegrant.Redeeming, devicegrant.Denied, 2*len(secret.Digest{}),
-	devicegrant.LeaseGrace.Microseconds(), devicegrant.IntervalStep.Microseconds(), devicegrant.MaxInterval.Microseconds(),
-	devicegrant.PollTolerance.Microseconds(), devicegrant.Lease.Microseconds(), devicegrant.DecisionLife.Microseconds(), beyond.Microseconds(),
-	unreadable, devicegrant.PollUnknown, devicegrant.PollOtherClient, devicegrant.PollTooSoon, devicegrant.PollPending, devicegrant.PollDenied,
-	devicegrant.PollClaimed, version)
+	devicegrant.Pending, devicegrant.Approved, devicegrant.Redeeming, devicegrant.Denied, 2*len(secret.Digest{}))
 
-// pollScript: client, owner, now.
-var pollScript = redisdb.NewScript(grantLua + `
+// pollScript: client, owner, now. A poll that has to wait is judged by some of the
+// fields and comes no further than that: most polls are of that kind.
+var pollScript = redisdb.NewScript(constLua + `
 local key, client, owner, now = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
-local g, broken = read(key)
-if not g then return missing(broken) end
-if g.told ~= '' and g.poller == owner then return with(DENIED) end
-if expired(g, now) then return missing() end
-if g.client_id ~= client then return {OTHER_CLIENT} end
+local hot = redis.call('HMGET', key, 'v', 'status', 'client_id', 'expires_at', 'interval', 'last_poll', 'poller', 'soon', 'told', 'owner', 'lease_until')
+if not hot[1] then return {redis.call('EXISTS', key) == 1 and UNREADABLE or UNKNOWN} end
+for i = 2, 11 do
+	if not hot[i] then return {UNREADABLE} end
+end
+local status, poller, soon, told, holder = hot[2], hot[7], hot[8], hot[9], hot[10]
+local expires, interval, last, lease = number(hot[4]), number(hot[5]), number(hot[6]), number(hot[11])
+if hot[1] ~= VERSION or not (expires and interval and last and lease) then return {UNREADABLE} end
+
+if told ~= '' then -- gone for all but the poll that was told
+	if poller ~= owner then return {UNKNOWN} end
+elseif expires <= now and (status ~= 'redeeming' or lease + GRACE <= now) then
+	return {UNKNOWN}
+end
+if hot[3] ~= client then return {OTHER_CLIENT} end
 
 -- A repeat of the last poll, whose reply was lost, is no second poll.
-if g.poller ~= owner or g.last_poll == 0 then
-	local soon = g.last_poll > 0 and now - g.last_poll < g.interval - TOLERANCE
+local fresh = poller ~= owner or last == 0
+if fresh then
+	soon = last > 0 and now - last < interval - TOLERANCE and '1' or ''
+end
+if soon ~= '' then
+	if fresh then
+		redis.call('HSET', key, 'last_poll', ARGV[3], 'poller', owner, 'soon', soon, 'interval', text(math.min(interval + STEP, LONGEST)))
+	end
+	return {TOO_SOON}
+end
+local leased = status == 'redeeming' and lease > now
+if status == 'pending' or (leased and holder ~= owner) then
+	if fresh then redis.call('HSET', key, 'last_poll', ARGV[3], 'poller', owner, 'soon', soon) end
+	return {PENDING}
+end
+` + grantLua + `
+local g = read(key)
+if not g then return {UNREADABLE} end
+if fresh then
 	set(g, 'last_poll', now)
 	set(g, 'poller', owner)
-	set(g, 'soon', soon and '1' or '')
-	if soon then set(g, 'interval', math.min(g.interval + STEP, LONGEST)) end
+	set(g, 'soon', soon)
 end
-local result = PENDING
-local leased = g.status == 'redeeming' and g.lease_until > now
-if g.soon ~= '' then
-	result = TOO_SOON
-elseif g.status == 'denied' then
-	result = DENIED
+if status == 'denied' then
 	set(g, 'told', '1')
-elseif leased and g.owner == owner then
-	result = CLAIMED
-elseif g.status == 'approved' or (g.status == 'redeeming' and not leased) then
-	result = CLAIMED
+	save(key)
+	redis.call('PEXPIRE', key, BEYOND / 1000)
+	return with(DENIED)
+end
+if not leased then
 	set(g, 'status', 'redeeming')
 	set(g, 'owner', owner)
 	set(g, 'lease_until', now + LEASE)
 	set(g, 'claim_no', g.claim_no + 1)
+	save(key)
+	live_at_least(key, LEASE + BEYOND)
 end
-save(key)
-if g.told ~= '' then
-	redis.call('PEXPIRE', key, BEYOND / 1000)
-elseif result == CLAIMED then
-	live_at_least(key, g.lease_until - now + BEYOND)
-end
-return with(result)
+return with(CLAIMED)
 `)
 
 // The results of decideScript.
@@ -172,7 +196,7 @@ const (
 )
 
 // decideScript: state, subject, transition, now.
-var decideScript = redisdb.NewScript(grantLua + `
+var decideScript = redisdb.NewScript(constLua + grantLua + `
 local key, to, subject, transition, now = KEYS[1], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local g, broken = read(key)
 if not g then return missing(broken) end
@@ -191,7 +215,7 @@ return {1}
 `)
 
 // releaseScript: owner.
-var releaseScript = redisdb.NewScript(grantLua + `
+var releaseScript = redisdb.NewScript(constLua + grantLua + `
 local g, broken = read(KEYS[1])
 if not g then return missing(broken) end
 if g.status == 'redeeming' and g.owner == ARGV[1] then
@@ -204,7 +228,7 @@ return {UNKNOWN}
 `)
 
 // deleteScript: owner. The grant comes back when it was deleted.
-var deleteScript = redisdb.NewScript(grantLua + `
+var deleteScript = redisdb.NewScript(constLua + grantLua + `
 local g, broken = read(KEYS[1])
 if not g then return missing(broken) end
 if g.status ~= 'redeeming' or g.owner ~= ARGV[1] then return {UNKNOWN} end
@@ -213,7 +237,7 @@ return with(CLAIMED)
 `)
 
 // forgetScript forgets the last poll; the one that was told of a denial stays.
-var forgetScript = redisdb.NewScript(grantLua + `
+var forgetScript = redisdb.NewScript(constLua + grantLua + `
 local g, broken = read(KEYS[1])
 if not g then return missing(broken) end
 if g.told == '' and g.last_poll > 0 then

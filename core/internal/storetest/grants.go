@@ -90,6 +90,7 @@ func (s grants) decide(g devicegrant.Grant, to devicegrant.State, transition str
 // anyone owns a poll that is never repeated.
 const anyone = ""
 
+// poll gives the grant as it stands after it.
 func (s grants) poll(g devicegrant.Grant, owner string, now time.Time, want devicegrant.PollResult) devicegrant.Grant {
 	s.t.Helper()
 	if owner == anyone {
@@ -98,6 +99,9 @@ func (s grants) poll(g devicegrant.Grant, owner string, now time.Time, want devi
 	got, after, err := s.Poll(s.t.Context(), devicegrant.Poll{Ref: g.Ref, ClientID: g.ClientID, Owner: owner, Now: now})
 	if err != nil || got != want {
 		s.t.Fatalf("poll at +%s: result %d and %v, want %d", now.Sub(start), got, err, want)
+	}
+	if got == devicegrant.PollTooSoon || got == devicegrant.PollPending {
+		return s.find(g, now)
 	}
 	return after
 }

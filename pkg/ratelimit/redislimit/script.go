@@ -10,86 +10,95 @@ import (
 	"github.com/dify-sso/dify-sso/pkg/ratelimit"
 )
 
-// Lua defines what a script needs to count; it runs nothing. A counter is a string of
-// two times in microseconds: when its budget is whole again, and until when it is shut.
+// The parts of a script that counts. Each begins a script: KEYS[1] is the counter, and
+// Args are the first arguments. They leave in locals what Reply gives: allowed,
+// remaining, reset, retry and shut. They define no function and gather nothing in a
+// table, which a script would pay for at each run.
 //
-//	limit_args(ARGV, i)    reads what Args gave, as arguments i to i+3
-//	limit_take(KEY, args)  is Take, limit_settle(KEY, args, failed) is Settle
-//
-// Both give what Result reads: five integers, the first 1 when the call is allowed.
-const Lua = `
-local function limit_args(argv, i)
-	local l = {limit = tonumber(argv[i + 1]), emission = tonumber(argv[i + 2]), lock = tonumber(argv[i + 3])}
-	l.span = l.emission * l.limit
-	if argv[i] == '' then
-		local t = redis.call('TIME')
-		l.at, l.longer = t[1] * 1000000 + t[2], 0
-	else -- the server's clock, which ends keys, goes another way than the caller's
-		l.at, l.longer = tonumber(argv[i]), 60000
-	end
-	return l
-end
+// A counter is a string: the time in microseconds when its budget is whole again, and
+// after a space, where it was shut, until when.
+const (
+	// Take is Take of ratelimit.Memory.
+	Take = load + take + result + `if passed then allowed = 1 end
+`
+	// settle is Settle of ratelimit.Memory; the fifth argument is 1 for a failure.
+	settle = load + settled + result
+	// Reply is what Result reads.
+	Reply = `allowed, remaining, reset, retry, shut`
+)
 
--- What is not there, and what is not ours, is a whole budget. Nothing is spent further
--- ahead than span and shut longer than lock, unless the clock stepped back; a lock that
--- is over stays over then.
-local function limit_load(key, l)
-	local tat, locked = string.match(redis.call('GET', key) or '', '^(-?%d+) (-?%d+)$')
-	local heldTat, heldLocked = tonumber(tat) or 0, tonumber(locked) or 0
-	l.tat, l.locked = math.min(heldTat, l.at + l.span), math.min(heldLocked, l.at + l.lock)
-	if l.locked <= l.at then l.locked = 0 end
-	l.mended = l.tat ~= heldTat or l.locked ~= heldLocked
+// What is not there, and what is not ours, is a whole budget. Nothing is spent further
+// ahead than span and shut longer than lock, unless the clock stepped back; a lock that
+// is over stays over then.
+const load = `
+local key, at, limit, emission, lock, longer = KEYS[1], ARGV[1], ARGV[2] + 0, ARGV[3] + 0, ARGV[4] + 0, 0
+if at == '' then
+	at = redis.call('TIME')
+	at = at[1] * 1000000 + at[2]
+else -- the server's clock, which ends keys, goes another way than the caller's
+	at, longer = at + 0, 60000
 end
-
-local function limit_store(key, l)
-	local left = math.max(l.tat, l.locked) - l.at
-	if left > 0 then
-		redis.call('SET', key, string.format('%.0f %.0f', l.tat, l.locked), 'PX', math.ceil(left / 1000) + l.longer)
-	else
-		redis.call('DEL', key)
+local span = emission * limit
+local tat, locked, mended = 0, 0, false
+local held = redis.call('GET', key)
+if held then
+	tat = tonumber(held)
+	if not tat then
+		local first, second = string.match(held, '^(%d+) (%d+)$')
+		tat, locked = tonumber(first) or 0, tonumber(second) or 0
+	elseif tat ~= tat then
+		tat = 0
 	end
-end
-
-local function limit_result(l)
-	local used, shut = math.max(0, l.tat - l.at), math.max(0, l.locked - l.at)
-	local room = l.span - used
-	local remaining = (room - room % l.emission) / l.emission
-	if shut > 0 then remaining = 0 end
-	local retry = math.max(used + l.emission - l.span, shut, 0)
-	return {retry == 0 and 1 or 0, remaining, math.max(used, shut), retry, shut > 0 and 1 or 0}
-end
-
-local function limit_take(key, l)
-	limit_load(key, l)
-	local next = math.max(l.tat, l.at) + l.emission
-	if l.locked <= l.at and next - l.at <= l.span then
-		l.tat = next
-		limit_store(key, l)
-		local r = limit_result(l)
-		r[1] = 1
-		return r
-	end
-	if l.mended then limit_store(key, l) end
-	return limit_result(l)
-end
-
-local function limit_settle(key, l, failed)
-	limit_load(key, l)
-	if math.max(l.tat, l.locked) <= l.at then -- over since the permit was taken
-		redis.call('DEL', key)
-		return {1, l.limit, 0, 0, 0}
-	end
-	if not failed then
-		l.tat = l.tat - l.emission
-	elseif l.lock > 0 and limit_result(l)[2] == 0 then
-		l.locked = l.at + l.lock
-	end
-	limit_store(key, l)
-	return limit_result(l)
+	if tat > at + span then tat, mended = at + span, true end
+	if locked > at + lock then locked, mended = at + lock, true end
+	if locked > 0 and locked <= at then locked, mended = 0, true end
 end
 `
 
-// Args gives what limit_args reads, for a policy that is not off. The time is now, or
+const store = `
+	local left = (tat > locked and tat or locked) - at
+	if left > 0 then
+		local text = string.format('%.0f', tat)
+		if locked > 0 then text = text .. string.format(' %.0f', locked) end
+		redis.call('SET', key, text, 'PX', math.ceil(left / 1000) + longer)
+	else
+		redis.call('DEL', key)
+	end
+`
+
+const take = `
+local next = (tat > at and tat or at) + emission
+local passed = locked <= at and next - at <= span
+if passed then tat = next end
+if passed or mended then` + store + `end
+`
+
+const settled = `
+if tat <= at and locked <= at then -- over since the permit was taken
+	redis.call('DEL', key)
+	tat, locked = at, 0
+else
+	if ARGV[5] ~= '1' then
+		tat = tat - emission
+	elseif lock > 0 and (locked > at or span - (tat - at) < emission) then
+		locked = at + lock
+	end` + store + `end
+`
+
+const result = `
+local reset, shut = tat - at, 0
+if reset < 0 then reset = 0 end
+local remaining, retry = (span - reset) / emission, reset + emission - span
+if retry < 0 then retry = 0 end
+if locked > at then
+	shut, remaining = 1, 0
+	if locked - at > reset then reset = locked - at end
+	if locked - at > retry then retry = locked - at end
+end
+local allowed = retry == 0 and 1 or 0
+`
+
+// Args are the first arguments of a script that counts, for a policy that is not off. The time is now, or
 // with a zero now the server's.
 func Args(p ratelimit.Policy, now time.Time) []any {
 	at := ""
@@ -105,7 +114,7 @@ var errReply = errors.New("redislimit: the script's reply cannot be read")
 // ResultSize is how many integers Result reads.
 const ResultSize = 5
 
-// Result reads what limit_take and limit_settle gave.
+// Result reads what Reply gave.
 func Result(p ratelimit.Policy, reply []any) (ratelimit.Result, error) {
 	var n [ResultSize]int64
 	if len(reply) != len(n) {

@@ -21,8 +21,8 @@ type Store struct {
 var _ ratelimit.Store = Store{}
 
 var (
-	takeScript   = redisdb.NewScript(Lua + `return limit_take(KEYS[1], limit_args(ARGV, 1))`)
-	settleScript = redisdb.NewScript(Lua + `return limit_settle(KEYS[1], limit_args(ARGV, 1), ARGV[5] == '1')`)
+	takeScript   = redisdb.NewScript(Take + `return {` + Reply + `}`)
+	settleScript = redisdb.NewScript(settle + `return {` + Reply + `}`)
 )
 
 // Take implements ratelimit.Store.

@@ -102,22 +102,24 @@ func (db *DB) All(ctx context.Context, calls ...Call) ([]Reply, error) {
 		return nil, err
 	}
 	pipe := db.client.Pipeline()
-	sent := make([]once, len(calls))
-	for i, c := range calls {
-		sent[i] = c.command(ctx, false)
-		_ = pipe.Process(ctx, sent[i])
+	sent := make([]once, 0, len(calls))
+	for _, c := range calls {
+		cmd := c.command(ctx, false)
+		_ = pipe.Process(ctx, cmd)
+		sent = append(sent, cmd)
 	}
 	_, _ = pipe.Exec(ctx) // each command holds its own failure
-	replies := make([]Reply, len(calls))
+	replies := make([]Reply, 0, len(calls))
 	var first error
-	for i, cmd := range sent {
-		v, err := cmd.value()
+	for i, c := range calls {
+		v, err := sent[i].value()
 		if unknownScript(err) {
-			v, err = db.one(ctx, calls[i])
+			v, err = db.one(ctx, c)
 		}
-		replies[i] = Reply{Value: v, Err: db.failed(ctx, err)}
+		err = db.failed(ctx, err)
+		replies = append(replies, Reply{Value: v, Err: err})
 		if first == nil {
-			first = replies[i].Err
+			first = err
 		}
 	}
 	return replies, first

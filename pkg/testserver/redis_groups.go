@@ -89,7 +89,7 @@ func launchCluster() ([]*RedisServer, error) {
 		servers = append(servers, s)
 		args = append(args, s.Addr)
 	}
-	out, err := exec.Command(cli, append(args, "--cluster-yes")...).CombinedOutput()
+	out, err := exec.Command(cli, append(args, "--cluster-yes")...).CombinedOutput() //nolint:gosec // found on the path, for tests
 	if err != nil {
 		return nil, fmt.Errorf("testserver: redis-cli --cluster create: %w\n%s", err, out)
 	}

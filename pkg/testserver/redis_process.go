@@ -118,7 +118,7 @@ func (s *RedisServer) start(args ...string) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(binary, args...)
+	cmd := exec.Command(binary, args...) //nolint:gosec // found on the path, for tests
 	cmd.SysProcAttr = redisProcess()
 	if err := cmd.Start(); err != nil {
 		return err

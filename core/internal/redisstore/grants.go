@@ -173,7 +173,7 @@ func (s Grants) move(ctx context.Context, script *redisdb.Script, ref secret.Dig
 	g, err := decodeGrant(ref, reply[1:])
 	if err != nil {
 		s.report(ctx, ref)
-		return int64(devicegrant.PollUnknown), devicegrant.Grant{}, nil
+		return int64(devicegrant.PollUnknown), devicegrant.Grant{}, nil //nolint:nilerr // it was reported
 	}
 	return result, g.Grant, nil
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/dify-sso/dify-sso/core/internal/apitest"
 	"github.com/dify-sso/dify-sso/core/internal/app"
+	"github.com/dify-sso/dify-sso/core/internal/memstore"
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/pkg/audit"
 	"github.com/dify-sso/dify-sso/pkg/ratelimit"
@@ -113,7 +114,7 @@ type tkFrozen struct {
 
 func (f *tkFrozen) wrap(st *app.Stores) {
 	f.Store, f.now = ratelimit.NewMemory(10_000), time.Now()
-	st.Counters = f
+	st.Counters, st.Gate = f, memstore.Gate{Counters: f, Bearers: st.Bearers}
 }
 
 func (f *tkFrozen) at(scope string) time.Time {

@@ -73,6 +73,9 @@ func TestFailuresListIsComplete(t *testing.T) {
 	found := map[string]bool{}
 	for _, root := range []string{"..", "../../../pkg"} {
 		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			if err == nil && d.IsDir() && (d.Name() == "control" || d.Name() == "operator") {
+				return filepath.SkipDir // what commands are told never goes through this mapping
+			}
 			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 				return err
 			}

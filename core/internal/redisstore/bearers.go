@@ -40,24 +40,24 @@ func (s Bearers) key(d secret.Digest) string { return s.DB.Key("auth", d.Hex(), 
 func (s Bearers) Get(ctx context.Context, d secret.Digest, _ time.Time) (token.Remembered, error) {
 	v, err := s.DB.Do(ctx, "get", s.key(d))
 	if redisdb.WrongType(err) {
-		return s.remembered(ctx, d, "", true), nil
+		return s.remembered(ctx, "", true), nil
 	}
 	if err != nil {
 		return token.Remembered{}, err
 	}
 	text, held := v.(string)
-	return s.remembered(ctx, d, text, held), nil
+	return s.remembered(ctx, text, held), nil
 }
 
 // remembered reads an entry. One that cannot be read is a miss and is left alone: it
 // may be a newer program's tombstone, and its life ends it.
-func (s Bearers) remembered(ctx context.Context, d secret.Digest, text string, held bool) token.Remembered {
+func (s Bearers) remembered(ctx context.Context, text string, held bool) token.Remembered {
 	if !held {
 		return token.Remembered{}
 	}
 	r, ok := decodeRemembered(text)
 	if !ok {
-		s.Log.ErrorContext(ctx, "a remembered bearer cannot be read and counts as unasked", "digest", d.Hex())
+		s.Log.ErrorContext(ctx, "a remembered bearer cannot be read and counts as unasked") // its digest is nothing for a log
 	}
 	return r
 }

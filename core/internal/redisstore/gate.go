@@ -55,5 +55,5 @@ func (g Gate) Enter(ctx context.Context, p ratelimit.Policy, d secret.Digest, no
 		return ratelimit.Result{}, token.Remembered{}, errReply
 	}
 	text, held := reply[redislimit.ResultSize].(string)
-	return r, g.remembered(ctx, d, text, held), nil
+	return r, g.remembered(ctx, text, held), nil
 }

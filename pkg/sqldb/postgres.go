@@ -93,7 +93,9 @@ func postgresConfig(address string, o PostgresOptions) (*pgxpool.Config, error) 
 		o.MaxConns = defaultMaxConns
 	}
 	cfg.MaxConns = int32(min(o.MaxConns, 1<<20)) //nolint:gosec // it fits
-	cfg.MinConns = min(keptConns, cfg.MaxConns)
+	if !strings.Contains(address, "pool_min_conns=") {
+		cfg.MinConns = min(keptConns, cfg.MaxConns)
+	}
 	cfg.MaxConnLifetimeJitter = cfg.MaxConnLifetime / 10 // not all at once
 	cfg.PingTimeout = pingLimit
 	if cfg.ConnConfig.ConnectTimeout == 0 {

@@ -27,51 +27,24 @@ const adminLimit = 30 * time.Second
 // this process starts once from its binaries. A server that is named must answer.
 func Postgres(t testing.TB) (address string) {
 	t.Helper()
-	return createDatabase(t, postgresServer(t), "")
+	return createDatabase(t, postgresServer(t))
 }
-
-// PostgresLike is Postgres with a copy of what make left in a template: it is made once
-// per process and name, so that a schema is applied once and copied for each test.
-// Nobody else may be connected to the template, so make closes what it has opened.
-func PostgresLike(t testing.TB, name string, make func(address string) error) (address string) {
-	t.Helper()
-	server := postgresServer(t)
-	templates.Lock()
-	defer templates.Unlock()
-	template, ok := templates.made[name]
-	if !ok {
-		template = databaseName()
-		if err := admin(server, "CREATE DATABASE "+template); err != nil {
-			t.Fatalf("testserver: template: %v", err)
-		}
-		if err := make(onServer(server, template)); err != nil {
-			_ = admin(server, dropping(template))
-			t.Fatalf("testserver: template %s: %v", name, err)
-		}
-		templates.made[name] = template
-	}
-	return createDatabase(t, server, " TEMPLATE "+template)
-}
-
-// templates outlive the tests of this process; the sweep of a later one drops them.
-var templates = struct {
-	sync.Mutex
-	made map[string]string
-}{made: map[string]string{}}
 
 // createDatabase makes a database on a server until the test ends.
-func createDatabase(t testing.TB, server, how string) string {
+func createDatabase(t testing.TB, server string) string {
 	t.Helper()
 	name := databaseName()
-	if err := admin(server, "CREATE DATABASE "+name+how); err != nil {
+	if err := admin(server, "CREATE DATABASE "+name); err != nil {
 		t.Fatalf("testserver: %v", err)
 	}
-	t.Cleanup(func() {
-		if err := admin(server, dropping(name)); err != nil {
-			t.Logf("testserver: database %s is left behind: %v", name, err)
-		}
-	})
+	t.Cleanup(func() { drop(t, server, name) })
 	return onServer(server, name)
+}
+
+func drop(t testing.TB, server, name string) {
+	if err := admin(server, dropping(name)); err != nil {
+		t.Logf("testserver: database %s is left behind: %v", name, err)
+	}
 }
 
 const databasePrefix = "sso_test_"
@@ -83,13 +56,17 @@ func databaseName() string {
 
 func dropping(name string) string { return "DROP DATABASE IF EXISTS " + name + " WITH (FORCE)" }
 
-// onServer gives the address of another database of a server.
+// onServer gives the address of another database of a server. It always has a query, to
+// which a test may add.
 func onServer(server, database string) string {
 	u, err := url.Parse(server)
 	if err != nil {
 		panic(err) // it has been connected to
 	}
 	u.Path = "/" + database
+	if u.RawQuery == "" {
+		u.RawQuery = "sslmode=prefer"
+	}
 	return u.String()
 }
 

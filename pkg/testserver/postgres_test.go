@@ -44,9 +44,10 @@ func TestEachTestHasADatabaseOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestATemplateIsMadeOnce(t *testing.T) {
-	made := 0
-	for range 3 {
+func TestATemplateIsMadeOnceAndItsCopiesAreUsedAgain(t *testing.T) {
+	made, used := 0, map[string]int{}
+	like := func(t *testing.T) string {
+		t.Helper()
 		address := testserver.PostgresLike(t, "test", func(address string) error {
 			made++
 			conn, err := pgx.Connect(t.Context(), address)
@@ -54,14 +55,32 @@ func TestATemplateIsMadeOnce(t *testing.T) {
 				return err
 			}
 			defer func() { _ = conn.Close(t.Context()) }()
-			_, err = conn.Exec(t.Context(), "CREATE TABLE t (id int PRIMARY KEY)")
+			_, err = conn.Exec(t.Context(), "CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE u (id int REFERENCES t); CREATE TABLE version (id int); INSERT INTO version VALUES (1)")
 			return err
 		})
-		do(t, address, "INSERT INTO t VALUES (1)")
+		var n, version int
+		if err := postgres(t, address).QueryRow(t.Context(), "SELECT (SELECT count(*) FROM t) + (SELECT count(*) FROM u), (SELECT sum(id) FROM version)").Scan(&n, &version); err != nil || n != 0 || version != 1 {
+			t.Fatalf("%d rows, version %d, %v", n, version, err)
+		}
+		used[address]++
+		return address
 	}
-	if made != 1 {
-		t.Fatalf("made %d times", made)
+	for _, leave := range []string{
+		"INSERT INTO t VALUES (1); INSERT INTO u VALUES (1)", "SELECT 1", // a copy
+		"INSERT INTO version VALUES (2)",    // another, for the first is gone
+		"ALTER TABLE t ADD COLUMN more int", // and so on
+		"GRANT SELECT ON t TO PUBLIC", "SELECT 1",
+	} {
+		t.Run(leave, func(t *testing.T) { do(t, like(t), leave) })
 	}
+	if made != 1 || len(used) != 4 {
+		t.Fatalf("made %d times, %d copies", made, len(used))
+	}
+	t.Run("two at once", func(t *testing.T) {
+		if like(t) == like(t) {
+			t.Fatal("one copy for two")
+		}
+	})
 }
 
 // What was committed outlives the process, and a server comes back at its address.

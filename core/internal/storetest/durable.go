@@ -59,7 +59,10 @@ func DurableStores(t *testing.T, open OpenDurable) {
 		{"leases", Leases},
 		{"prune", Prune},
 	} {
-		t.Run(suite.of, func(t *testing.T) { suite.run(t, open) })
+		t.Run(suite.of, func(t *testing.T) {
+			t.Parallel() // a server of Postgres takes its time for each database
+			suite.run(t, open)
+		})
 	}
 }
 

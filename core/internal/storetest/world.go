@@ -159,7 +159,8 @@ const poolOf = 8
 
 func openPostgres(t *testing.T, address string) Durable {
 	t.Helper()
-	db, err := sqldb.OpenPostgres(t.Context(), address, sqldb.PostgresOptions{MaxConns: poolOf})
+	// No connection is made that the test does not use.
+	db, err := sqldb.OpenPostgres(t.Context(), address+"&pool_min_conns=0", sqldb.PostgresOptions{MaxConns: poolOf})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -60,7 +60,7 @@ func serve(t *testing.T, cfg server.Config, routes func(app *fiber.App)) frame {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
-	go func() { done <- app.Listener(l) }()
+	go func() { done <- app.Listener(server.Bounded(app, l, 1000)) }()
 	t.Cleanup(func() {
 		if err := errors.Join(app.ShutdownWithTimeout(time.Second), <-done); err != nil {
 			t.Error(err)

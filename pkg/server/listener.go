@@ -32,8 +32,11 @@ const refusalLimit = 100 * time.Millisecond
 func (b *bounded) Accept() (net.Conn, error) {
 	for {
 		conn, err := b.Listener.Accept()
-		if err != nil || int(b.app.Server().GetOpenConnectionsCount()) < b.most {
-			return conn, err
+		if err != nil {
+			return nil, err
+		}
+		if int(b.app.Server().GetOpenConnectionsCount()) < b.most {
+			return linger(conn), nil
 		}
 		_ = conn.SetWriteDeadline(time.Now().Add(refusalLimit))
 		_, _ = conn.Write(refusal)

@@ -193,6 +193,7 @@ func (b *base) write(c *fiber.Ctx, f *fault.Error) {
 	}
 	if f.Kind() == fault.TooLarge || f.Kind() == fault.UnsupportedMedia {
 		c.Context().SetConnectionClose() // the rest of the body is not read
+		leavesUnread(c)
 	}
 	page := route.Shape == Page || route.Pattern == unmatched && b.cfg.IsPage != nil && b.cfg.IsPage(c)
 	if page && b.cfg.Page != nil {

@@ -12,6 +12,9 @@ help: ## list the targets
 run: build ## build core and serve it on http://127.0.0.1:5001, everything kept in ./data
 	@exec bin/core serve --log-format text
 
+fleet: build ## two cores on one Postgres and one Redis, found or started on this machine
+	@exec sh scripts/fleet.sh
+
 demo: build ## one whole sign-in in this terminal, on a server that it starts and stops
 	@go run ./core/cmd/demo
 
@@ -25,7 +28,7 @@ test: ## every suite this machine can run; says what it left out (CI=true: nothi
 test-fast: ## what needs no browser and builds no binary, under a minute
 	@go test -short $(PACKAGES)
 
-deps: ## find or install what the suites need: Chromium, fonts, a C compiler, Postgres, Redis
+deps: ## find or install what the suites need: Chromium, fonts, a C compiler, Postgres, Redis, nginx, Caddy
 	@sh scripts/deps.sh
 
 lint: ## formatting, vet, linters, tidy modules that build alone
@@ -56,4 +59,4 @@ screenshots: ## a picture of every page into .cache/screenshots, and those that 
 clean: ## remove binaries and pictures; ./data stays
 	@rm -rf bin .cache
 
-.PHONY: help run demo build test test-fast deps lint fault fuzz figures screenshots clean
+.PHONY: help run fleet demo build test test-fast deps lint fault fuzz figures screenshots clean

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Finds or installs what the suites need beside Go: a C compiler for the race
-# detector, Chromium with a Chinese font for the pages, Postgres and Redis for the stores.
-# What is there already is left alone.
+# detector, Chromium with a Chinese font for the pages, Postgres and Redis for the stores,
+# nginx and Caddy for the samples of proxies. What is there already is left alone.
 set -eu
 . scripts/find.sh
 packages=
@@ -9,6 +9,8 @@ command -v "${CC:-cc}" >/dev/null 2>&1 || packages="$packages gcc libc6-dev"
 [ -n "$(find_chromium)" ] || packages="$packages chromium fonts-noto-cjk"
 [ -n "$(find_initdb)" ] || packages="$packages postgresql"
 [ -n "$(find_redis)" ] || packages="$packages redis-server"
+[ -n "$(find_proxy nginx)" ] || packages="$packages nginx-light"
+[ -n "$(find_proxy caddy)" ] || packages="$packages caddy"
 
 if [ -n "$packages" ]; then
 	if ! command -v apt-get >/dev/null 2>&1; then
@@ -23,10 +25,43 @@ if [ -n "$packages" ]; then
 	$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages >/dev/null
 fi
 
+<<<<<<< HEAD
+=======
+# A proxy that was installed just now serves port 80 by itself; the tests start their own.
+for service in nginx caddy; do
+	case "$packages" in *"$service"*) ;; *) continue ;; esac
+	if [ -d /run/systemd/system ]; then
+		$as_root systemctl disable --now "$service" >/dev/null 2>&1 || true
+	else
+		$as_root service "$service" stop >/dev/null 2>&1 || true
+	fi
+done
+
+# A server that was installed just now answers nobody by TCP without a password. One
+# that was here before is somebody's, and its rules are left alone.
+case "$packages" in *postgresql*) fresh=yes ;; *) fresh= ;; esac
+if [ -n "$fresh" ] && [ -z "$(find_psql)" ] && [ "$(id -u)" = 0 ]; then
+	cluster=$(pg_lsclusters -h | head -n 1)
+	version=$(echo "$cluster" | awk '{print $1}') name=$(echo "$cluster" | awk '{print $2}')
+	if [ -n "$version" ]; then
+		echo "Starting Postgres $version for the tests of this machine"
+		hba=/etc/postgresql/$version/$name/pg_hba.conf
+		grep -q '^host all postgres 127.0.0.1/32 trust' "$hba" || sed -i '1i host all postgres 127.0.0.1/32 trust' "$hba"
+		pg_ctlcluster --skip-systemctl-redirect "$version" "$name" restart || true
+		sleep 2
+	fi
+fi
+>>>>>>> 213fe32 (docs/operating/proxies: samples for nginx, Caddy and Envoy, which the tests run as they are)
 echo "C compiler: $(command -v "${CC:-cc}" || echo none)"
 echo "Chromium:   $(find_chromium)"
 echo "Postgres:   $(find_postgres)"
 echo "Redis:      $(find_redis)"
+<<<<<<< HEAD
 if [ -z "$(find_postgres)" ]; then
 	echo "deps: no Postgres answers user postgres on 127.0.0.1:5432, and there is none to start; PG_BIN names the folder of initdb" >&2
+=======
+echo "Proxies:    $(find_proxy nginx) $(find_proxy caddy)"
+if [ -z "$(find_psql)" ]; then
+	echo "deps: no Postgres answers user postgres on 127.0.0.1:5432; start one, and set PGPASSWORD if it asks for a password" >&2
+>>>>>>> 213fe32 (docs/operating/proxies: samples for nginx, Caddy and Envoy, which the tests run as they are)
 fi

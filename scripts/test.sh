@@ -22,6 +22,8 @@ fi
 [ -n "$(find_postgres)" ] || leave_out "the Postgres suites: no server on 127.0.0.1:5432, and no initdb to make one"
 [ -n "$(find_initdb)" ] || leave_out "Postgres servers that are stopped and killed: no initdb"
 [ -n "$(find_redis)" ] || leave_out "the Redis suites: no redis-server or redis-cli"
+[ -n "$(find_proxy nginx)" ] || leave_out "the sample of nginx: no nginx"
+[ -n "$(find_proxy caddy)" ] || leave_out "the sample of Caddy: no caddy"
 
 # The browser suite runs beside the rest and without the race detector: it waits for
 # Chromium most of the time, and the same handlers are raced by the other suites.

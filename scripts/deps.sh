@@ -25,8 +25,6 @@ if [ -n "$packages" ]; then
 	$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages >/dev/null
 fi
 
-<<<<<<< HEAD
-=======
 # A proxy that was installed just now serves port 80 by itself; the tests start their own.
 for service in nginx caddy; do
 	case "$packages" in *"$service"*) ;; *) continue ;; esac
@@ -36,32 +34,11 @@ for service in nginx caddy; do
 		$as_root service "$service" stop >/dev/null 2>&1 || true
 	fi
 done
-
-# A server that was installed just now answers nobody by TCP without a password. One
-# that was here before is somebody's, and its rules are left alone.
-case "$packages" in *postgresql*) fresh=yes ;; *) fresh= ;; esac
-if [ -n "$fresh" ] && [ -z "$(find_psql)" ] && [ "$(id -u)" = 0 ]; then
-	cluster=$(pg_lsclusters -h | head -n 1)
-	version=$(echo "$cluster" | awk '{print $1}') name=$(echo "$cluster" | awk '{print $2}')
-	if [ -n "$version" ]; then
-		echo "Starting Postgres $version for the tests of this machine"
-		hba=/etc/postgresql/$version/$name/pg_hba.conf
-		grep -q '^host all postgres 127.0.0.1/32 trust' "$hba" || sed -i '1i host all postgres 127.0.0.1/32 trust' "$hba"
-		pg_ctlcluster --skip-systemctl-redirect "$version" "$name" restart || true
-		sleep 2
-	fi
-fi
->>>>>>> 213fe32 (docs/operating/proxies: samples for nginx, Caddy and Envoy, which the tests run as they are)
 echo "C compiler: $(command -v "${CC:-cc}" || echo none)"
 echo "Chromium:   $(find_chromium)"
 echo "Postgres:   $(find_postgres)"
 echo "Redis:      $(find_redis)"
-<<<<<<< HEAD
+echo "Proxies:    $(find_proxy nginx) $(find_proxy caddy)"
 if [ -z "$(find_postgres)" ]; then
 	echo "deps: no Postgres answers user postgres on 127.0.0.1:5432, and there is none to start; PG_BIN names the folder of initdb" >&2
-=======
-echo "Proxies:    $(find_proxy nginx) $(find_proxy caddy)"
-if [ -z "$(find_psql)" ]; then
-	echo "deps: no Postgres answers user postgres on 127.0.0.1:5432; start one, and set PGPASSWORD if it asks for a password" >&2
->>>>>>> 213fe32 (docs/operating/proxies: samples for nginx, Caddy and Envoy, which the tests run as they are)
 fi

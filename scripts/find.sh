@@ -13,7 +13,6 @@ find_redis() {
 	return 0
 }
 
-<<<<<<< HEAD
 # find_initdb prints the folder from which tests start Postgres servers of their own.
 find_initdb() {
 	on_path=$(command -v initdb || true)
@@ -23,18 +22,12 @@ find_initdb() {
 			return
 		fi
 	done
-=======
-# find_proxy prints a proxy; nginx is outside the path of most users.
-find_proxy() {
-	command -v "$1" || command -v "/usr/sbin/$1"
 	return 0
 }
 
-# find_psql prints a psql whose server answers.
-find_psql() {
-	psql=$(command -v psql) || return 0
-	"$psql" -h 127.0.0.1 -U postgres -w -Atqc 'SELECT 1' postgres >/dev/null 2>&1 && echo "$psql"
->>>>>>> 213fe32 (docs/operating/proxies: samples for nginx, Caddy and Envoy, which the tests run as they are)
+# find_proxy prints a proxy; nginx is outside the path of most users.
+find_proxy() {
+	command -v "$1" || command -v "/usr/sbin/$1"
 	return 0
 }
 

@@ -191,11 +191,17 @@ func (g *grantSpy) Create(ctx context.Context, v devicegrant.Grant) error {
 func (g *grantSpy) Poll(ctx context.Context, p devicegrant.Poll) (devicegrant.PollResult, devicegrant.Grant, error) {
 	r, v, err := g.Store.Poll(ctx, p)
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.polls++
-	if r != devicegrant.PollUnknown && r != devicegrant.PollOtherClient {
-		g.polled = v
+	if r == devicegrant.PollUnknown || r == devicegrant.PollOtherClient {
+		return r, v, err
 	}
-	g.mu.Unlock()
+	g.polled = v
+	for _, c := range g.created {
+		if c.Ref == p.Ref && v.Ref != p.Ref { // a poll that has to wait brings no grant
+			g.polled, _ = g.Store.Find(ctx, c.UserMAC, p.Now)
+		}
+	}
 	return r, v, err
 }
 

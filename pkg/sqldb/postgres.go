@@ -92,7 +92,7 @@ func postgresConfig(address string, o PostgresOptions) (*pgxpool.Config, error) 
 	if o.MaxConns <= 0 {
 		o.MaxConns = defaultMaxConns
 	}
-	cfg.MaxConns = int32(min(o.MaxConns, 1<<20)) //nolint:gosec // it fits
+	cfg.MaxConns = int32(min(o.MaxConns, 1<<20))
 	if !strings.Contains(address, "pool_min_conns=") {
 		cfg.MinConns = min(keptConns, cfg.MaxConns)
 	}
@@ -160,7 +160,7 @@ func (d *postgresDB) InTx(ctx context.Context, fn func(ctx context.Context, tx Q
 		select { // or it meets the same transaction once more
 		case <-ctx.Done():
 			return err
-		case <-time.After(time.Duration(try)*txPause + rand.N(txPause)):
+		case <-time.After(time.Duration(try)*txPause + rand.N(txPause)): //nolint:gosec // so that two do not meet again
 		}
 	}
 }

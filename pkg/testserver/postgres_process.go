@@ -226,8 +226,8 @@ func postgresBinaries() (string, error) {
 		if dir == "" {
 			continue
 		}
-		_, server := os.Stat(filepath.Join(dir, "postgres"))
-		_, initdb := os.Stat(filepath.Join(dir, "initdb"))
+		_, server := os.Stat(filepath.Join(dir, "postgres")) //nolint:gosec // the tester names the folder
+		_, initdb := os.Stat(filepath.Join(dir, "initdb"))   //nolint:gosec // as above
 		if server == nil && initdb == nil {
 			return dir, nil
 		}

@@ -77,7 +77,7 @@ func TestATemplateIsMadeOnceAndItsCopiesAreUsedAgain(t *testing.T) {
 		t.Fatalf("made %d times, %d copies", made, len(used))
 	}
 	t.Run("two at once", func(t *testing.T) {
-		if like(t) == like(t) {
+		if one, other := like(t), like(t); one == other {
 			t.Fatal("one copy for two")
 		}
 	})

@@ -4,7 +4,6 @@ package storetest
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/dify-sso/dify-sso/core/internal/access"
@@ -24,23 +23,7 @@ type faultyAccess struct {
 }
 
 func (w faultyAccess) InTx(ctx context.Context, fn func(ctx context.Context, tx access.Tx) error) error {
-	return w.f.do(ctx, "InTx", func() error {
-		var commit error
-		inside := w.s.InTx(ctx, func(ctx context.Context, tx access.Tx) error {
-			if err := fn(ctx, faultyAccessTx{tx, w.f}); err != nil {
-				return err
-			}
-			var lost bool
-			if lost, commit = w.f.strike(ctx, "Tx.Commit", func() error { return nil }); lost {
-				return nil // committed, and nobody hears of it
-			}
-			return commit
-		})
-		if commit != nil && (inside == nil || errors.Is(inside, commit)) {
-			return token.ErrCommitUnknown.Because(commit)
-		}
-		return inside
-	})
+	return inTx(ctx, w.f, w.s.InTx, func(tx access.Tx) access.Tx { return faultyAccessTx{tx, w.f} }, fn)
 }
 
 func (w faultyAccess) Linked(ctx context.Context, issuer, subjectID string) (string, error) {

@@ -28,14 +28,22 @@ type faultyTokens struct {
 }
 
 func (w faultyTokens) InTx(ctx context.Context, fn func(ctx context.Context, tx token.Tx) error) error {
-	return w.f.do(ctx, "InTx", func() error {
+	return inTx(ctx, w.f, w.s.InTx, func(tx token.Tx) token.Tx { return faultyTx{tx, w.f} }, fn)
+}
+
+// inTx is InTx of every store that is wrapped: begin runs a transaction, wrap puts the
+// faults around what it can do.
+func inTx[T any](ctx context.Context, f *Faults, begin func(context.Context, func(context.Context, T) error) error, wrap func(T) T,
+	fn func(context.Context, T) error,
+) error {
+	return f.do(ctx, "InTx", func() error {
 		var commit error
-		inside := w.s.InTx(ctx, func(ctx context.Context, tx token.Tx) error {
-			if err := fn(ctx, faultyTx{tx, w.f}); err != nil {
+		inside := begin(ctx, func(ctx context.Context, tx T) error {
+			if err := fn(ctx, wrap(tx)); err != nil {
 				return err
 			}
 			var lost bool
-			if lost, commit = w.f.strike(ctx, "Tx.Commit", func() error { return nil }); lost {
+			if lost, commit = f.strike(ctx, "Tx.Commit", func() error { return nil }); lost {
 				return nil // committed, and nobody hears of it
 			}
 			return commit

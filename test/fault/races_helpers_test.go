@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -21,11 +22,8 @@ import (
 // unlimited is noLimits without the limits that it leaves on.
 const unlimited = noLimits + ",oauth.revoke.addr=0,oauth.introspect.client=0"
 
-const (
-	bobEmail = "bob@example.com"
-	// clientID is the one under which the client of the tests asks.
-	clientID = "difyctl"
-)
+// clientID is the one under which the client of the tests asks.
+const clientID = "difyctl"
 
 // duo is a fleet of two processes.
 type duo struct {
@@ -48,12 +46,12 @@ func (d *duo) of(i int) *process {
 	return d.b
 }
 
-// bob adds an account with the owner's password and signs it in.
-func (d *duo) bob() person {
+// another adds an account with the owner's password and signs it in.
+func (d *duo) another(email string) person {
 	d.t.Helper()
 	d.exec(`INSERT INTO accounts (id, email, name, password_hash, status, deployment_admin, created_at, updated_at)
-		SELECT gen_random_uuid()::text, $1, 'Bob', password_hash, 'active', false, now(), now() FROM accounts WHERE email = $2`, bobEmail, ownerEmail)
-	p, a := d.a.signIn(bobEmail, ownerPassword)
+		SELECT gen_random_uuid()::text, $1, 'Another', password_hash, 'active', false, now(), now() FROM accounts WHERE email = $2`, email, ownerEmail)
+	p, a := d.a.signIn(email, ownerPassword)
 	if a.Status != http.StatusOK {
 		d.t.Fatalf("sign-in: %d %s %v", a.Status, a.Body, a.Err)
 	}
@@ -90,6 +88,14 @@ func (d *duo) works(token string) {
 	}
 }
 
+// longRounds is rounds for a race whose one round takes long.
+func longRounds(full, few int) int {
+	if rounds(10) == 10 {
+		return full
+	}
+	return few
+}
+
 // atOnce runs act n times from one moment on and gives what each gave.
 func atOnce[T any](n int, act func(i int) T) []T {
 	out := make([]T, n)
@@ -107,6 +113,35 @@ func atOnce[T any](n int, act func(i int) T) []T {
 	close(start)
 	done.Wait()
 	return out
+}
+
+// underUse ends a token while users of both processes go on using it, and wants every
+// use that begins after the end was answered to be refused.
+func (d *duo) underUse(t *testing.T, users int, token string, end func()) {
+	t.Helper()
+	var over atomic.Bool
+	atOnce(users+1, func(i int) any {
+		if i == users {
+			defer over.Store(true)
+			end()
+			return nil
+		}
+		for last := false; !last; {
+			last = over.Load()
+			switch a := d.of(i).identity(token); {
+			case a.Status == http.StatusUnauthorized:
+			case a.Status != http.StatusOK:
+				t.Errorf("a use: %d %s %v", a.Status, a.Body, a.Err)
+			case last:
+				t.Error("a token works after its end was answered")
+			}
+		}
+		return nil
+	})
+	if t.Failed() {
+		t.FailNow()
+	}
+	d.refused(token)
 }
 
 // eventually asks until it is so: what a process does in its own time shows in the

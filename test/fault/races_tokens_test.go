@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -27,7 +26,7 @@ func TestRacesOfTokens(t *testing.T) {
 }
 
 func (d *duo) logins(t *testing.T, who person) {
-	for round := range rounds(1000) {
+	for round := range longRounds(1000, 20) {
 		label := fmt.Sprintf("shared %d", round%2)
 		type login struct{ code, approve, poll answer }
 		logins := atOnce(50, func(i int) (l login) {
@@ -90,31 +89,12 @@ func (d *duo) expiries(t *testing.T, who person) {
 func (d *duo) readers(t *testing.T, who person, manager string) {
 	for round := range rounds(1000) {
 		token, id := d.of(round).login(who, fmt.Sprintf("read %d", round%3)) // nothing is cached of it
-		var gone atomic.Bool
-		atOnce(9, func(i int) any {
-			if i == 0 {
-				if a := d.of(round/2).bearer(http.MethodDelete, "/openapi/v1/account/sessions/"+id, manager); a.Status != http.StatusOK {
-					t.Errorf("round %d: the revoke: %d %s %v", round, a.Status, a.Body, a.Err)
-				}
-				gone.Store(true)
-				return nil
+		p := d.of(round / 2)
+		d.underUse(t, 8, token, func() {
+			if a := p.bearer(http.MethodDelete, "/openapi/v1/account/sessions/"+id, manager); a.Status != http.StatusOK {
+				t.Errorf("round %d: the revoke: %d %s %v", round, a.Status, a.Body, a.Err)
 			}
-			for last := false; !last; {
-				last = gone.Load()
-				switch a := d.of(i).identity(token); {
-				case a.Status == http.StatusUnauthorized:
-				case a.Status != http.StatusOK:
-					t.Errorf("round %d: %d %s %v", round, a.Status, a.Body, a.Err)
-				case last:
-					t.Errorf("round %d: a token works after its revoke was answered", round)
-				}
-			}
-			return nil
 		})
-		if t.Failed() {
-			return
-		}
-		d.refused(token)
 	}
 }
 

@@ -167,6 +167,7 @@ func TestDeviceAuthorizationLimits(t *testing.T) {
 		wantAnswer(t, s.Post(t, codePath, start), http.StatusOK, "")
 	})
 	t.Run("DF-39 DEV-27 a full store takes no more and frees what is over", func(t *testing.T) {
+		aboutEmbedded(t) // a full Redis is in core/internal/redisstore
 		s := apitest.Start(t, unlimited(), apitest.Set("DEVICE_MAX_GRANTS", "3"))
 		var codes []apitest.Codes
 		for range 3 {

@@ -37,7 +37,8 @@ func TestDeathWhileRedeeming(t *testing.T) {
 			s.die(t, i+1, c)
 			s.Clock.Advance(devicegrant.FirstInterval)
 
-			undelivered, id := "", ""
+			var undelivered []byte
+			id := ""
 			switch step {
 			case "grants Poll": // before the claim nothing has happened
 				s.awaits(t, devicegrant.Approved)
@@ -54,7 +55,7 @@ func TestDeathWhileRedeeming(t *testing.T) {
 				}
 				return
 			case "sql COMMIT done", "grants Delete": // the row is there, its token went nowhere
-				undelivered = sqlText(t, s.Server, `SELECT hex(token_hash) FROM oauth_access_tokens WHERE device_label = $1`, label)
+				undelivered = tkBytes(sqlDigest(t, s.Server, `SELECT token_hash FROM oauth_access_tokens WHERE device_label = $1`, label))
 				id = sqlText(t, s.Server, `SELECT id FROM oauth_access_tokens WHERE device_label = $1`, label)
 			default: // claimed, not committed
 				if n := sqlInt(t, s.Server, row, label); n != 0 {
@@ -75,7 +76,7 @@ func TestDeathWhileRedeeming(t *testing.T) {
 			if id != "" && a.Text(t, "token_id") != id {
 				t.Fatal("the row was not rotated in place")
 			}
-			if n := sqlInt(t, s.Server, `SELECT count(*) FROM oauth_access_tokens WHERE hex(token_hash) = $1`, undelivered); n != 0 {
+			if n := sqlInt(t, s.Server, `SELECT count(*) FROM oauth_access_tokens WHERE token_hash = $1`, undelivered); n != 0 {
 				t.Fatal("the token that nobody received is alive")
 			}
 			wantAnswer(t, s.Poll(t, c), http.StatusBadRequest, "expired_token")

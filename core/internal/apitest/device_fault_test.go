@@ -240,12 +240,6 @@ func TestSQLIsAway(t *testing.T) {
 	b.Get("/device")
 	pending, approved := s.Code(t, "pending"), s.approved(t, "approved")
 	rows, events := tokenRows(t, s.Server), sqlInt(t, s.Server, `SELECT count(*) FROM audit_events WHERE event = 'oauth.token_minted'`)
-	real, ctx := s.App.Stores.DB, context.Background()
-	pragma := func(t *testing.T, text string) {
-		if _, err := real.Exec(ctx, "PRAGMA "+text); err != nil {
-			t.Fatal(err)
-		}
-	}
 	type probe struct {
 		name   string
 		ask    func(t *testing.T) apitest.Answer
@@ -281,8 +275,8 @@ func TestSQLIsAway(t *testing.T) {
 	}{
 		{"OUT-02 down", func(*testing.T) { s.fail("sql ") }, false},
 		{"OUT-02 read-only", func(t *testing.T) {
-			pragma(t, "query_only = 1")
-			t.Cleanup(func() { pragma(t, "query_only = 0") })
+			sqlReadOnly(t, s.Server, true)
+			t.Cleanup(func() { sqlReadOnly(t, s.Server, false) })
 		}, true},
 	} {
 		for _, p := range asks {
@@ -322,6 +316,12 @@ func TestSQLIsAway(t *testing.T) {
 		wantAnswer(t, s.Poll(t, pending), http.StatusOK, "")
 	})
 	t.Run("OUT-02 the disk is full", func(t *testing.T) {
+		aboutEmbedded(t)
+		pragma := func(t *testing.T, text string) {
+			if _, err := s.App.Stores.DB.Exec(context.Background(), "PRAGMA "+text); err != nil {
+				t.Fatal(err)
+			}
+		}
 		pages := sqlInt(t, s.Server, `SELECT page_count FROM pragma_page_count()`)
 		pragma(t, fmt.Sprintf("max_page_count = %d", pages))
 		t.Cleanup(func() { pragma(t, "max_page_count = 1073741823") })

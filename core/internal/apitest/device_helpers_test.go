@@ -15,7 +15,6 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/app"
 	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
 	"github.com/dify-sso/dify-sso/core/internal/limits"
-	"github.com/dify-sso/dify-sso/pkg/canon"
 	"github.com/dify-sso/dify-sso/pkg/secret"
 )
 
@@ -40,35 +39,6 @@ func unlimited(but ...string) apitest.Option {
 		list = append(list, item)
 	}
 	return apitest.Set("RATE_LIMITS", strings.Join(list, ","))
-}
-
-// sqlInt runs a query that gives one integer.
-func sqlInt(t testing.TB, s *apitest.Server, query string, args ...any) int {
-	t.Helper()
-	var n int
-	if err := s.App.Stores.DB.QueryRow(context.Background(), query, args...).Scan(&n); err != nil {
-		t.Fatalf("%s: %v", query, err)
-	}
-	return n
-}
-
-// sqlText runs a query that gives one text.
-func sqlText(t testing.TB, s *apitest.Server, query string, args ...any) string {
-	t.Helper()
-	var v string
-	if err := s.App.Stores.DB.QueryRow(context.Background(), query, args...).Scan(&v); err != nil {
-		t.Fatalf("%s: %v", query, err)
-	}
-	return v
-}
-
-// sqlExec runs a statement that must change something.
-func sqlExec(t testing.TB, s *apitest.Server, query string, args ...any) {
-	t.Helper()
-	n, err := s.App.Stores.DB.Exec(context.Background(), query, args...)
-	if err != nil || n == 0 {
-		t.Fatalf("%s changed %d rows: %v", query, n, err)
-	}
 }
 
 func tokenRows(t testing.TB, s *apitest.Server) int {
@@ -119,16 +89,6 @@ func eventFields(t testing.TB, s *apitest.Server, name string) map[string]any {
 func ownerID(t testing.TB, s *apitest.Server) string {
 	t.Helper()
 	return sqlText(t, s, `SELECT id FROM accounts WHERE email = $1`, apitest.OwnerEmail)
-}
-
-// addAccount adds an account with the owner's password and no workspace.
-func addAccount(t testing.TB, s *apitest.Server, email string) (id string) {
-	t.Helper()
-	id = canon.NewID()
-	sqlExec(t, s, `INSERT INTO accounts (id, email, name, password_hash, status, deployment_admin, created_at, updated_at)
-		SELECT $1, $2, $3, password_hash, 'active', 0, created_at, updated_at FROM accounts WHERE email = $4`,
-		id, email, "Name of "+email, apitest.OwnerEmail)
-	return id
 }
 
 func signedInAs(t testing.TB, s *apitest.Server, email string) *apitest.Browser {

@@ -93,6 +93,7 @@ func TestShortLivedStoreIsAway(t *testing.T) {
 }
 
 func TestShortLivedStoreIsFull(t *testing.T) {
+	aboutEmbedded(t)
 	s := dvStart(t, apitest.Set("DEVICE_MAX_GRANTS", "2"))
 	t.Run("OUT-01 a full store takes no code, and what it holds is approved, redeemed and read", func(t *testing.T) {
 		one, two := s.Code(t, "one"), s.Code(t, "two")

@@ -26,6 +26,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/datadir"
 	"github.com/dify-sso/dify-sso/core/internal/limits"
 	"github.com/dify-sso/dify-sso/pkg/audit"
+	"github.com/dify-sso/dify-sso/pkg/secret"
 	"github.com/dify-sso/dify-sso/pkg/sqldb"
 )
 
@@ -212,18 +213,19 @@ func (p dvPerson) approves(t testing.TB, label string) apitest.Codes {
 
 // dvRow is what the database holds of a label: its live rows, the id of one and the
 // digest of its token.
-func dvRow(t testing.TB, s *apitest.Server, label string) (live int, id, digest string) {
+func dvRow(t testing.TB, s *apitest.Server, label string) (live int, id string, digest secret.Digest) {
 	t.Helper()
 	const from = ` FROM oauth_access_tokens WHERE device_label = $1 AND revoked_at IS NULL`
 	live = sqlInt(t, s, `SELECT count(*)`+from, label)
 	if live > 0 {
-		id, digest = sqlText(t, s, `SELECT id`+from, label), sqlText(t, s, `SELECT hex(token_hash)`+from, label)
+		id, digest = sqlText(t, s, `SELECT id`+from, label), sqlDigest(t, s, `SELECT token_hash`+from, label)
 	}
 	return live, id, digest
 }
 
 // The embedded grants die with their process: the client then reads expired_token.
 func TestKilledWhileRedeeming(t *testing.T) {
+	aboutEmbedded(t) // module test/fault kills processes of a fleet
 	slow(t)
 	steps := dvStart(t).redeemSteps(t)
 	dir := dvDirectory(t)
@@ -255,7 +257,7 @@ func TestKilledWhileRedeeming(t *testing.T) {
 		if now != 1 || same != a.Text(t, "token_id") || committed && same != id {
 			t.Fatalf("%d live rows, %s rotated to %s", now, id, same)
 		}
-		if committed && (fresh == digest || sqlInt(t, p.Server, `SELECT count(*) FROM oauth_access_tokens WHERE hex(token_hash) = $1`, digest) != 0) {
+		if committed && (fresh == digest || sqlInt(t, p.Server, `SELECT count(*) FROM oauth_access_tokens WHERE token_hash = $1`, tkBytes(digest)) != 0) {
 			t.Fatal("the token that nobody received is alive")
 		}
 		if n := sqlInt(t, p.Server, `SELECT count(*) FROM audit_events WHERE event = 'oauth.token_minted' AND fields LIKE $1`, `%"`+label+`"%`); committed != (n == 2) {
@@ -285,6 +287,7 @@ func TestKilledWhileRedeeming(t *testing.T) {
 }
 
 func TestTerminatedInMidRequest(t *testing.T) {
+	aboutEmbedded(t)
 	slow(t)
 	dir := dvDirectory(t)
 	var owner dvPerson

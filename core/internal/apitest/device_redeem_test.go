@@ -103,12 +103,14 @@ type dvWorkspaces struct {
 	s                    *dvServer
 	owner                string
 	first, second, third string
+	created              time.Time
 }
 
 func newWorkspaces(t *testing.T) *dvWorkspaces {
 	w := &dvWorkspaces{s: dvStart(t)}
 	w.owner = ownerID(t, w.s.Server)
 	w.first = sqlText(t, w.s.Server, `SELECT id FROM workspaces`)
+	w.created = sqlTime(t, w.s.Server, `SELECT created_at FROM workspaces`)
 	w.second, w.third = w.add(t, "Second", 1), w.add(t, "Third", 2)
 	w.current(t, w.second)
 	return w
@@ -116,17 +118,17 @@ func newWorkspaces(t *testing.T) *dvWorkspaces {
 
 func (w *dvWorkspaces) add(t *testing.T, name string, after int) (id string) {
 	id = canon.NewID()
-	sqlExec(t, w.s.Server, `INSERT INTO workspaces (id, name, status, created_at, updated_at) SELECT $1, $2, 'normal', created_at + $3, updated_at FROM workspaces WHERE id = $4`,
-		id, name, after, w.first)
-	sqlExec(t, w.s.Server, `INSERT INTO memberships (id, workspace_id, account_id, role, current, created_at, updated_at) VALUES ($1, $2, $3, 'normal', 0, 1, 1)`,
-		canon.NewID(), id, w.owner)
+	sqlExec(t, w.s.Server, `INSERT INTO workspaces (id, name, status, created_at, updated_at) VALUES ($1, $2, 'normal', $3, $3)`,
+		id, name, w.created.Add(time.Duration(after)*time.Microsecond))
+	sqlExec(t, w.s.Server, `INSERT INTO memberships (id, workspace_id, account_id, role, current, created_at, updated_at) VALUES ($1, $2, $3, 'normal', $4, $5, $5)`,
+		canon.NewID(), id, w.owner, false, w.created)
 	return id
 }
 
 func (w *dvWorkspaces) current(t *testing.T, id string) {
-	sqlExec(t, w.s.Server, `UPDATE memberships SET current = 0 WHERE account_id = $1`, w.owner)
+	sqlExec(t, w.s.Server, `UPDATE memberships SET current = $1 WHERE account_id = $2`, false, w.owner)
 	if id != "" {
-		sqlExec(t, w.s.Server, `UPDATE memberships SET current = 1 WHERE account_id = $1 AND workspace_id = $2`, w.owner, id)
+		sqlExec(t, w.s.Server, `UPDATE memberships SET current = $1 WHERE account_id = $2 AND workspace_id = $3`, true, w.owner, id)
 	}
 }
 

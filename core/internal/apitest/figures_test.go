@@ -27,6 +27,7 @@ const (
 )
 
 func TestFigures(t *testing.T) {
+	aboutEmbedded(t)
 	if testing.Short() {
 		t.Skip("builds the binary; not part of test-fast")
 	}

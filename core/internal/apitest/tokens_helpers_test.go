@@ -20,6 +20,7 @@ import (
 
 	"github.com/dify-sso/dify-sso/core/internal/apitest"
 	"github.com/dify-sso/dify-sso/core/internal/app"
+	"github.com/dify-sso/dify-sso/core/internal/authz"
 	"github.com/dify-sso/dify-sso/core/internal/memstore"
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/pkg/audit"
@@ -113,8 +114,24 @@ type tkFrozen struct {
 }
 
 func (f *tkFrozen) wrap(st *app.Stores) {
-	f.Store, f.now = ratelimit.NewMemory(10_000), time.Now()
-	st.Counters, st.Gate = f, memstore.Gate{Counters: f, Bearers: st.Bearers}
+	f.Store, f.now = st.Counters, time.Now()
+	st.Counters = f
+	if _, inside := f.Store.(*ratelimit.Memory); inside {
+		st.Gate = memstore.Gate{Counters: f, Bearers: st.Bearers}
+	} else {
+		st.Gate = tkGate{st.Gate, f}
+	}
+}
+
+// tkGate counts bearers at the time that stands still; what Redis remembers of them ends
+// by its own clock.
+type tkGate struct {
+	authz.Gate
+	f *tkFrozen
+}
+
+func (g tkGate) Enter(ctx context.Context, p ratelimit.Policy, d secret.Digest, _ time.Time) (ratelimit.Result, token.Remembered, error) {
+	return g.Gate.Enter(ctx, p, d, g.f.at(d.Hex()))
 }
 
 func (f *tkFrozen) at(scope string) time.Time {
@@ -235,8 +252,8 @@ func tkSameFailure(t testing.TB, a, b apitest.Answer) {
 	}
 }
 
-// tkDigest is the hex digest under which a secret is stored.
-func tkDigest(value string) string { return secret.DigestOf(value).Hex() }
+// tkDigest is the digest under which a secret is stored.
+func tkDigest(value string) []byte { return tkBytes(secret.DigestOf(value)) }
 
 func tkBytes(d secret.Digest) []byte { return d[:] }
 

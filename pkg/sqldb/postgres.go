@@ -98,6 +98,8 @@ func postgresConfig(address string, o PostgresOptions) (*pgxpool.Config, error) 
 	}
 	cfg.MaxConnLifetimeJitter = cfg.MaxConnLifetime / 10 // not all at once
 	cfg.PingTimeout = pingLimit
+	lost := &losses{}
+	cfg.ConnConfig.Tracer, cfg.ShouldPing = lost, lost.shouldPing
 	if cfg.ConnConfig.ConnectTimeout == 0 {
 		cfg.ConnConfig.ConnectTimeout = connectLimit
 	}

@@ -386,4 +386,35 @@ func TestAConnectionThatWasCutIsReplaced(t *testing.T) {
 			t.Fatalf("%d rows", n)
 		}
 	})
+	t.Run("OUT-02 once one is lost no idle one is trusted", func(t *testing.T) {
+		at := testserver.Postgres(t)
+		db, other := postgresAt(t, at), openPostgres(t, "")
+		u, err := url.Parse(at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var begun, done sync.WaitGroup
+		begun.Add(8)
+		for range 8 {
+			done.Go(func() {
+				_ = db.InTx(t.Context(), func(context.Context, sqldb.Querier) error {
+					begun.Done()
+					begun.Wait() // each of them has a connection of its own
+					return nil
+				})
+			})
+		}
+		done.Wait()
+		if _, err := other.Exec(t.Context(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", u.Path[1:]); err != nil {
+			t.Fatal(err)
+		}
+		if err := put(t.Context(), db, "a"); err == nil {
+			t.Fatal("written over a connection that was ended")
+		}
+		for i := range 8 {
+			if err := put(t.Context(), db, fmt.Sprint(i)); err != nil {
+				t.Fatalf("request %d after the loss: %v", i+1, err)
+			}
+		}
+	})
 }

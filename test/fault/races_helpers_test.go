@@ -5,8 +5,10 @@ package fault
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"net/http"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -303,3 +305,8 @@ func (p *process) halt() {
 }
 
 func (p *process) goOn() { p.signal(syscall.SIGCONT) }
+
+// basic is HTTP Basic (RFC 6749 section 2.3.1).
+func basic(id, secret string) string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(id)+":"+url.QueryEscape(secret)))
+}

@@ -52,7 +52,7 @@ func TestLimitsOfTwoProcesses(t *testing.T) {
 			return form(p, "/openapi/v1/oauth/revoke", url.Values{"token": {"unknown"}})
 		}},
 		{"LIM-2 oauth.introspect.client", 60, 50, http.StatusOK, func(p *process, _ int) answer {
-			return form(p, "/openapi/v1/oauth/introspect", url.Values{"token": {token}}, "Authorization", basic(introspector, introspectorSecret))
+			return form(p, "/openapi/v1/oauth/introspect", url.Values{"token": {token}}, "Authorization", basicAuth(introspector, introspectorSecret))
 		}},
 		{"LIM-2 LIM-15 console.login.pair, whose calls under way count", 5, 20, http.StatusUnauthorized, func(p *process, _ int) answer {
 			_, a := p.signIn(ownerEmail, "not the password")

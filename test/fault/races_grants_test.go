@@ -162,7 +162,7 @@ func (d *duo) hold(t *testing.T, round int, g codes) (goOn func() answer) {
 	}
 	slow := make(chan answer, 1)
 	go func() { slow <- d.a.poll(g) }()
-	eventually(t, fmt.Sprintf("round %d: a claim", round), func() bool { return d.grant(g)["status"] == "redeeming" })
+	untilSo(t, fmt.Sprintf("round %d: a claim", round), func() bool { return d.grant(g)["status"] == "redeeming" })
 	d.a.halt()
 	d.lapse(g)
 	return func() answer { d.a.goOn(); return <-slow }

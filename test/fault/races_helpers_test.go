@@ -146,9 +146,9 @@ func (d *duo) underUse(t *testing.T, users int, token string, end func()) {
 	d.refused(token)
 }
 
-// eventually asks until it is so: what a process does in its own time shows in the
+// untilSo asks until it is so: what a process does in its own time shows in the
 // stores alone.
-func eventually(t testing.TB, what string, is func() bool) {
+func untilSo(t testing.TB, what string, is func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !is(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -291,7 +291,7 @@ func (p *process) signal(s syscall.Signal) {
 func (p *process) halt() {
 	p.t.Helper()
 	p.signal(syscall.SIGSTOP)
-	eventually(p.t, "a process that stands still", func() bool {
+	untilSo(p.t, "a process that stands still", func() bool {
 		threads, _ := os.ReadDir("/proc/" + strconv.Itoa(p.cmd.Process.Pid) + "/task")
 		for _, thread := range threads {
 			stat, err := os.ReadFile("/proc/" + strconv.Itoa(p.cmd.Process.Pid) + "/task/" + thread.Name() + "/stat")
@@ -306,7 +306,7 @@ func (p *process) halt() {
 
 func (p *process) goOn() { p.signal(syscall.SIGCONT) }
 
-// basic is HTTP Basic (RFC 6749 section 2.3.1).
-func basic(id, secret string) string {
+// basicAuth is HTTP Basic (RFC 6749 section 2.3.1).
+func basicAuth(id, secret string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(id)+":"+url.QueryEscape(secret)))
 }

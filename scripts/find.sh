@@ -27,8 +27,7 @@ find_initdb() {
 
 # find_proxy prints a proxy; nginx is outside the path of most users.
 find_proxy() {
-	command -v "$1" || command -v "/usr/sbin/$1"
-	return 0
+	command -v "$1" || command -v "/usr/sbin/$1" || true
 }
 
 # find_postgres prints where the tests get a database: the server they are told of, the

@@ -83,7 +83,8 @@ func pxInFront(t *testing.T, kind string) {
 	t.Run("core's own refusals reach the client", func(t *testing.T) {
 		for _, size := range []int{64<<10 + 1, 200 << 10} {
 			for range 5 { // whoever of the two is faster
-				a := p.ask(t, pxCore, "POST", codePath, htStart+strings.Repeat(" ", size-len(htStart)), "Content-Type", "application/json")
+				a := raw(t, fmt.Sprintf("POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s%s",
+					codePath, pxCore, size, htStart, strings.Repeat(" ", size-len(htStart))))
 				wantAnswer(t, a, http.StatusRequestEntityTooLarge, "request_entity_too_large")
 			}
 		}

@@ -49,6 +49,7 @@ type pxProxy struct {
 	address string
 	tls     *tls.Config // nil: it speaks plain http
 	log     *apitest.Buffer
+	http    *http.Client
 }
 
 // pxBinary finds a proxy, or says how to get it. In CI a suite that is left out is a
@@ -87,10 +88,11 @@ func pxStart(t testing.TB, kind string, to pxTargets) *pxProxy {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		ended := make(chan error, 1)
-		go func() { ended <- cmd.Wait() }()
+		ended := make(chan struct{})
+		go func() { defer close(ended); _ = cmd.Wait() }()
 		if pxUp(p.address, ended) {
 			t.Cleanup(func() { pxStop(t, p, cmd.Process, ended) })
+			p.http = p.client(t)
 			return p
 		}
 		if attempt == 3 { // otherwise somebody took the port first
@@ -99,7 +101,7 @@ func pxStart(t testing.TB, kind string, to pxTargets) *pxProxy {
 	}
 }
 
-func pxStop(t testing.TB, p *pxProxy, process *os.Process, ended chan error) {
+func pxStop(t testing.TB, p *pxProxy, process *os.Process, ended chan struct{}) {
 	_ = process.Signal(syscall.SIGTERM)
 	select {
 	case <-ended:
@@ -124,11 +126,10 @@ func pxFree(t testing.TB) string {
 }
 
 // pxUp waits until the port answers or the process has ended.
-func pxUp(address string, ended chan error) bool {
+func pxUp(address string, ended chan struct{}) bool {
 	for end := time.Now().Add(htPatience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		select {
-		case err := <-ended:
-			ended <- err
+		case <-ended:
 			return false
 		default:
 		}
@@ -260,16 +261,21 @@ func (p *pxProxy) open(t testing.TB, host string) *htConn {
 	return &htConn{t: t, conn: conn, in: bufio.NewReader(conn)}
 }
 
-// do sends a request by a client that resolves both names to the proxy.
-func (p *pxProxy) do(t testing.TB, req *http.Request) *http.Response {
-	t.Helper()
+// client resolves both names to the proxy.
+func (p *pxProxy) client(t testing.TB) *http.Client {
 	dial := func(ctx context.Context, _, address string) (net.Conn, error) {
 		host, _, _ := net.SplitHostPort(address)
 		return p.dial(ctx, host)
 	}
-	client := &http.Client{Timeout: htPatience, Transport: &http.Transport{DialContext: dial, DialTLSContext: dial, DisableKeepAlives: true},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	res, err := client.Do(req)
+	transport := &http.Transport{DialContext: dial, DialTLSContext: dial}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Timeout: htPatience, Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
+// do sends a request.
+func (p *pxProxy) do(t testing.TB, req *http.Request) *http.Response {
+	t.Helper()
+	res, err := p.http.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -108,8 +108,8 @@ func (s *Server) place(t testing.TB) (environ []string) {
 		s.settings["DATA_DIR"] = s.Dir
 		return nil
 	}
-	s.Clock.aged = s.Pair.aged
-	return s.Pair.settings
+	s.Clock = s.Pair.Clock
+	return s.Pair.Environ()
 }
 
 func (s *Server) setUp(t testing.TB) {

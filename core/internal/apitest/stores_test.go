@@ -147,8 +147,8 @@ func sqlReadOnly(t testing.TB, s *apitest.Server, on bool) {
 func sqlReconnect(t testing.TB, s *apitest.Server) {
 	t.Helper()
 	db := s.App.Stores.DB
-	_ = db.QueryRow(context.Background(), `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-		WHERE datname = current_database() AND pid <> pg_backend_pid()`).Scan(new(int))
+	_ = db.QueryRow(context.Background(), `SELECT count(pg_terminate_backend(pid)) FROM (
+		SELECT pid FROM pg_stat_activity WHERE datname = current_database() ORDER BY pid = pg_backend_pid() OFFSET 0) its_own_last`).Scan(new(int))
 	eventually(t, func() (bool, string) {
 		answered := tkAtOnce(pairConns, func(int) bool { // each on a connection of its own
 			return db.QueryRow(context.Background(), "SELECT 1 FROM pg_sleep(0.05)").Scan(new(int)) == nil

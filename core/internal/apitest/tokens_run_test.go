@@ -205,6 +205,20 @@ func (r *tkRun) device(cookies, decision string) apitest.Answer {
 	return won
 }
 
+// waiting leaves a login that nobody has decided and one that nobody has polled since.
+func (r *tkRun) waiting(cookies string) {
+	r.counted.advance(time.Hour)
+	for _, decided := range []bool{false, true} {
+		a := r.json(codePath, `{"client_id":"difyctl","device_label":"`+tkLabel+`"}`)
+		device, user := a.Text(r.t, "device_code"), a.Text(r.t, "user_code")
+		r.secrets.Add("device code", device)
+		r.secrets.AddUserCode(user)
+		if decided {
+			wantAnswer(r.t, r.json("/openapi/v1/oauth/device/approve", `{"user_code":"`+user+`"}`, "Cookie", cookies, "Origin", r.s.URL, "X-CSRF-Token", r.csrf(cookies)), http.StatusOK, "")
+		}
+	}
+}
+
 // refusals provokes every kind of failure with something secret in it.
 func (r *tkRun) refusals(cookies, bearer string) {
 	for _, presented := range []string{r.canary("bearer"), "dfoa_" + secret.Random(), "dfoe_" + secret.Random(), "app-" + r.canary("app key"), bearer + "x"} {
@@ -235,14 +249,20 @@ func (r *tkRun) refusals(cookies, bearer string) {
 func (r *tkRun) keys() map[string]string {
 	r.t.Helper()
 	read := func(name string) string {
-		content, err := os.ReadFile(filepath.Join(r.s.Dir, name))
+		content, err := os.ReadFile(name)
 		if err != nil {
 			r.t.Fatal(err)
 		}
 		return strings.TrimSpace(string(content))
 	}
-	r.secrets.Add("SECRET_KEY", read(datadir.SecretKeyFile))
-	_, sealing, _ := strings.Cut(read(datadir.SealingKeyFile), ":")
+	file := filepath.Join(r.s.Dir, datadir.SealingKeyFile)
+	if r.s.Pair != nil {
+		file = r.s.Pair.SealingFile
+		r.secrets.Add("SECRET_KEY", apitest.SecretKey)
+	} else {
+		r.secrets.Add("SECRET_KEY", read(filepath.Join(r.s.Dir, datadir.SecretKeyFile)))
+	}
+	_, sealing, _ := strings.Cut(read(file), ":")
 	raw, err := base64.StdEncoding.DecodeString(sealing)
 	if err != nil {
 		r.t.Fatal(err)

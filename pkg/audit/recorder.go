@@ -12,7 +12,8 @@ import (
 
 // Sink appends events to the table.
 type Sink interface {
-	// Append writes all events or none.
+	// Append writes all events or none. One that is there already is no failure: when
+	// the answer was lost, all of them come again.
 	Append(ctx context.Context, events ...Event) error
 }
 

@@ -46,7 +46,7 @@ func (a answer) refusal() string {
 
 // wire keeps connections open, many at once, and follows no redirect.
 var wire = &http.Client{
-	Timeout:       30 * time.Second,
+	Timeout:       time.Minute, // beyond what core gives a request
 	Transport:     &http.Transport{MaxIdleConnsPerHost: 200},
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }

@@ -39,7 +39,7 @@ lint: ## formatting, vet, linters, tidy modules that build alone
 
 fault: ## races and failing stores, all rounds (make test runs a tenth), under the race detector
 	@ROUNDS=full go test -count=1 -race -gcflags='golang.org/x/crypto/...=-race=false' -gcflags='modernc.org/...=-race=false' -timeout 90m \
-		-skip 'InChromium$$' ./core/internal/apitest ./core/internal/sqlstore ./core/internal/memstore
+		-skip 'InChromium$$' ./core/internal/apitest ./core/internal/sqlstore ./core/internal/memstore ./test/fault
 
 fuzz: ## each fuzz target for FUZZTIME (30s)
 	@PACKAGES="$(PACKAGES)" sh scripts/fuzz.sh

@@ -92,8 +92,22 @@ func RedisBehindSentinel(g *testserver.RedisSentinelGroup) Redis {
 // NewPairOn is NewPair with a Redis of the test's choice.
 func NewPairOn(t testing.TB, r Redis) *Pair {
 	t.Helper()
+	return newPair(t, testserver.PostgresLike(t, "core", migrated), r)
+}
+
+// NewPairIn is NewPairOn with an empty database of the test's choice.
+func NewPairIn(t testing.TB, database string, r Redis) *Pair {
+	t.Helper()
+	if err := migrated(database); err != nil {
+		t.Fatal(err)
+	}
+	return newPair(t, database, r)
+}
+
+func newPair(t testing.TB, database string, r Redis) *Pair {
+	t.Helper()
 	t.Cleanup(func() { _ = r.Client.Close() })
-	p := &Pair{Database: testserver.PostgresLike(t, "core", migrated), Redis: r, SealingFile: filepath.Join(t.TempDir(), "sealing.key")}
+	p := &Pair{Database: database, Redis: r, SealingFile: filepath.Join(t.TempDir(), "sealing.key")}
 	if err := os.WriteFile(p.SealingFile, seal.NewKeyFile("k1"), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -26,6 +26,14 @@ func aboutEmbedded(t testing.TB) {
 	}
 }
 
+// aboutFleet keeps what is about several servers on shared stores for the run on a fleet.
+func aboutFleet(t testing.TB) {
+	t.Helper()
+	if !apitest.OnFleet() {
+		t.Skip("about a fleet: the run with " + apitest.StoresEnv + "=fleet has it")
+	}
+}
+
 // sqlInt runs a query that gives one integer.
 func sqlInt(t testing.TB, s *apitest.Server, query string, args ...any) int {
 	t.Helper()

@@ -97,14 +97,26 @@ func connect(o Options, t target) *DB {
 	return db
 }
 
-// Ping asks every server that takes writes for an answer.
+// Ping asks every server that takes writes for an answer, and in a cluster whether it
+// serves: one that is back, or lacks another, answers PING for seconds and nothing else.
 func (db *DB) Ping(ctx context.Context) error {
 	if db.cluster == nil {
 		_, err := db.Do(ctx, "ping")
 		return err
 	}
-	return db.eachMaster(ctx, func(ctx context.Context, c *redis.Client) error { return c.Ping(ctx).Err() })
+	return db.eachMaster(ctx, func(ctx context.Context, c *redis.Client) error {
+		info, err := c.ClusterInfo(ctx).Result()
+		switch {
+		case err == nil && strings.Contains(info, "cluster_state:fail"):
+			return errClusterDown
+		case answered(err): // the user may not ask
+			return c.Ping(ctx).Err()
+		}
+		return err
+	})
 }
+
+var errClusterDown = errors.New("redisdb: the cluster is down")
 
 // PolicyKeep is the one policy under which a full Redis drops nothing that was
 // acknowledged.

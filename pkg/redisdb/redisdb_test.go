@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"sync/atomic"
@@ -257,4 +258,36 @@ func TestSentinel(t *testing.T) {
 	if v, err := db.Do(ctx, "get", "k"); err != nil || v != "v" {
 		t.Fatal(v, err)
 	}
+}
+
+func TestAClusterThatIsBack(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts three servers")
+	}
+	var addrs []string
+	servers := testserver.StartRedisCluster(t)
+	for _, s := range servers {
+		addrs = append(addrs, s.Addr)
+	}
+	db := open(t, Options{URL: secret.New("redis://" + strings.Join(addrs, ",")), Mode: Cluster})
+	t.Run("OUT-01 M-16 it answers no ping before it serves", func(t *testing.T) {
+		servers[0].Kill()
+		servers[0].Start(t)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		refused := 0
+		for ; db.Ping(ctx) != nil; time.Sleep(20 * time.Millisecond) {
+			if refused++; ctx.Err() != nil {
+				t.Fatal("it never serves again")
+			}
+		}
+		if refused == 0 {
+			t.Error("it was ready at once")
+		}
+		for i := range 100 { // on every master some
+			if _, err := db.Do(ctx, "set", fmt.Sprint("key ", i), "v"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
 }

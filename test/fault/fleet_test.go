@@ -53,6 +53,9 @@ var binary = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
+	if testing.Short() {
+		os.Exit(code)
+	}
 	if path, err := binary(); err == nil {
 		_ = os.RemoveAll(filepath.Dir(path))
 	}
@@ -77,6 +80,9 @@ type fleet struct {
 // owner by "core admin create-owner".
 func newFleet(t testing.TB) *fleet {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("builds core")
+	}
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)

@@ -25,10 +25,11 @@ const plentyOfLimits = "RATE_LIMITS=device.code.addr=1000000/1h,device.code.all=
 	"account.read=1000000/1h,oauth.revoke.addr=1000000/1h,oauth.introspect.client=1000000/1h,console.login.addr=1000000/1h,console.login.pair=1000000/1h," +
 	"console.login.email=1000000/1h,console.setup.addr=1000000/1h"
 
-// The service that may introspect.
+// The services that ask about tokens.
 const (
 	introspectID     = "gateway"
 	introspectSecret = "a secret of a client of a test, long enough"
+	forwardKey       = "a key of a gateway of a test, long enough"
 )
 
 // lane is a fleet with one process behind a tap. One goroutine uses it at a time.
@@ -36,6 +37,7 @@ type lane struct {
 	*fleet
 	root    testing.TB // outlives the case that has the lane
 	core    *process
+	other   *process // past the tap; nil until somebody needs it
 	tap     *tap
 	who     person
 	labels  int
@@ -72,6 +74,8 @@ func (l *lane) restart() {
 	l.core = l.serve(l.behind()...)
 	l.enter(t)
 	l.logged = 0
+	clear(l.waiting) // what it had not written is lost with it
+	clear(l.used)
 }
 
 // behind leads a process through the tap.
@@ -81,7 +85,7 @@ func (l *lane) behind() []string {
 		database += "?sslmode=disable"
 	}
 	return []string{"DATABASE_URL=" + database, "REDIS_URL=" + l.tap.through(l.t, redisDB, l.redis), plentyOfLimits, "OPENAPI_RATE_LIMIT_PER_TOKEN=100000",
-		"INTROSPECTION_CLIENTS=" + introspectID + ":" + hexSum(introspectSecret)}
+		"FORWARD_AUTH_KEY=" + forwardKey, "INTROSPECTION_CLIENTS=" + introspectID + ":" + hexSum(introspectSecret)}
 }
 
 // enter gives the lane to a test.
@@ -94,6 +98,9 @@ func (l *lane) enter(t testing.TB) {
 // is waiting.
 func lanes[C any](t *testing.T, most int, cases []C, name func(C) string, run func(l *lane, c C)) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("builds core")
+	}
 	todo := make(chan C, len(cases))
 	for _, c := range cases {
 		todo <- c
@@ -206,15 +213,19 @@ func (l *lane) grant(g codes, field string) string {
 }
 
 // later lets time pass for one grant: its lease lapses, and its next poll is due.
-func (l *lane) later(g codes) {
+func (l *lane) later(g codes) { l.t.Helper(); l.age(g, "lease_until", "last_poll") }
+
+// due lets the interval between two polls of a grant pass.
+func (l *lane) due(g codes) { l.t.Helper(); l.age(g, "last_poll") }
+
+func (l *lane) age(g codes, fields ...string) {
 	l.t.Helper()
-	const script = `if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
-		for _, name in ipairs({'lease_until', 'last_poll'}) do
-			local at = tonumber(redis.call('HGET', KEYS[1], name))
+	const script = `for _, name in ipairs(ARGV) do
+			local at = tonumber(redis.call('HGET', KEYS[1], name) or '')
 			if at then redis.call('HSET', KEYS[1], name, string.format('%.0f', at - 15e6)) end
 		end
 		return 1`
-	if err := l.store.Eval(context.Background(), script, []string{l.grantKey(g)}).Err(); err != nil {
+	if err := l.store.Eval(l.t.Context(), script, []string{l.grantKey(g)}, fields).Err(); err != nil {
 		l.t.Fatal(err)
 	}
 }

@@ -17,10 +17,7 @@ import (
 	"github.com/dify-sso/dify-sso/pkg/testserver"
 )
 
-const (
-	dumpLabel  = "the label in the dumps"
-	forwardKey = "a forward-auth key of a test, long enough"
-)
+const dumpLabel = "the label in the dumps"
 
 // run is a fleet in use, with everything secret that came up on the wire.
 type run struct {

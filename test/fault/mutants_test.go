@@ -63,12 +63,12 @@ var mutants = []mutant{
 		name: "a limit in Redis that is asked in one trip and counted in the next",
 		file: "pkg/ratelimit/redislimit/store.go",
 		from: "\treturn s.run(ctx, takeScript, p, scope, Args(p, s.clock(now)))\n",
-		to: `	ask := redisdb.NewScript(Lua + "local l = limit_args(ARGV, 1) limit_load(KEYS[1], l) return limit_result(l)")
+		to: `	ask := redisdb.NewScript(load + result + "return {" + Reply + "}")
 	r, err := s.run(ctx, ask, p, scope, Args(p, s.clock(now)))
 	if err != nil || !r.Allowed {
 		return r, err
 	}
-	add := redisdb.NewScript(Lua + "local l = limit_args(ARGV, 1) limit_load(KEYS[1], l) l.tat = math.max(l.tat, l.at) + l.emission limit_store(KEYS[1], l) local r = limit_result(l) r[1] = 1 return r")
+	add := redisdb.NewScript(load + "tat = (tat > at and tat or at) + emission " + store + result + "allowed = 1 return {" + Reply + "}")
 	return s.run(ctx, add, p, scope, Args(p, s.clock(now)))
 `,
 		suite: "./pkg/ratelimit/redislimit", run: "^TestConformance$/^with_a_prefix$",

@@ -65,7 +65,10 @@ func (x *exchange) background() bool {
 	if strings.HasSuffix(x.name, " leases") {
 		return true
 	}
-	return x.tx != nil && len(x.tx.names) > 0 && slices.Contains(backgroundNames, x.tx.names[0])
+	if x.tx == nil { // a statement of its own, which is a transaction too
+		return slices.Contains(backgroundNames, x.name)
+	}
+	return len(x.tx.names) > 0 && slices.Contains(backgroundNames, x.tx.names[0])
 }
 
 // tap stands between one process and both stores.

@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 include tools.mk
 
-MODULES := core migrations pkg pkg/deviceauth sso-bridge test/fault
+MODULES := bench core migrations pkg pkg/deviceauth sso-bridge test/fault
 PACKAGES := $(addsuffix /...,$(addprefix ./,$(MODULES)))
 VERSION ?= $(shell git describe --tags --always --dirty --match 'v*' 2>/dev/null | grep '^v' || echo v0.1.0)
 
@@ -47,6 +47,9 @@ fuzz: ## each fuzz target for FUZZTIME (30s)
 figures: ## binary size, start and idle memory of what "make build" makes
 	@go test -count=1 -v -run TestFigures ./core/internal/apitest
 
+bench: build ## core against bare floors, a quarter of an hour on a quiet Linux machine; writes docs/performance.md
+	@go run ./bench -write docs/performance.md
+
 # The gallery keeps its pictures in .cache; the documents show three of them.
 GALLERY := $(CURDIR)/.cache/screenshots
 screenshots: ## a picture of every page into .cache/screenshots, and those that the documents show
@@ -59,4 +62,4 @@ screenshots: ## a picture of every page into .cache/screenshots, and those that 
 clean: ## remove binaries and pictures; ./data stays
 	@rm -rf bin .cache
 
-.PHONY: help run fleet demo build test test-fast deps lint fault fuzz figures screenshots clean
+.PHONY: help run fleet demo build test test-fast deps lint fault fuzz figures bench screenshots clean

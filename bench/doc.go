@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command bench measures core against bare floors: servers that do nothing but the
+// store trip that a path cannot do without. Floor and path alternate in one run, so
+// that what the machine does meanwhile meets both; rates are given as ratios alone,
+// and CPU time per request is read from the processes. No test judges a time.
+//
+// It starts everything itself and needs Linux: the built core, the floors (this same
+// program), and for the second part a Postgres and a Redis of its own.
+package main

@@ -49,10 +49,10 @@ func touch(ctx context.Context, q sqldb.Querier, uses []token.Use) error {
 	// As many rows as the next power of two, the last one repeated: each number of rows is
 	// a text of its own, which a connection keeps prepared.
 	rows := 1 << bits.Len(uint(len(uses)-1))
-	args := make([]any, 0, 3*rows)
+	args := make([]any, 0, 4*rows)
 	for i := range rows {
 		u := uses[min(i, len(uses)-1)]
-		args = append(args, u.ID, u.At, null(u.IP))
+		args = append(args, u.ID, u.At, null(u.IP), u.At.Add(-token.UsageEvery))
 	}
 	_, err := q.Exec(ctx, touchText(rows), args...)
 	return err
@@ -66,10 +66,11 @@ func touchText(rows int) string {
 		if i > 0 {
 			values.WriteString(", ")
 		}
-		n := 3 * i
-		values.WriteString("($" + strconv.Itoa(n+1) + ", CAST($" + strconv.Itoa(n+2) + " AS timestamptz), CAST($" + strconv.Itoa(n+3) + " AS text))")
+		n := 4 * i
+		values.WriteString("($" + strconv.Itoa(n+1) + ", CAST($" + strconv.Itoa(n+2) + " AS timestamptz), CAST($" + strconv.Itoa(n+3) + " AS text), CAST($" +
+			strconv.Itoa(n+4) + " AS timestamptz))")
 	}
 	return `UPDATE oauth_access_tokens AS t SET last_used_at = u.column2, last_used_ip = u.column3
 		FROM (VALUES ` + values.String() + `) AS u
-		WHERE t.id = u.column1 AND t.created_at <= u.column2 AND (t.last_used_at IS NULL OR t.last_used_at < u.column2)`
+		WHERE t.id = u.column1 AND t.created_at <= u.column2 AND (t.last_used_at IS NULL OR t.last_used_at <= u.column4)`
 }

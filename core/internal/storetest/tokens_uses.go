@@ -69,6 +69,23 @@ func tokenUses(t *testing.T, open OpenDurable) {
 		}
 	})
 
+	t.Run("TK-18 of two processes that see one token in use one writes, once a minute", func(t *testing.T) {
+		a, b := open(t)
+		s := a.login(t, device(a.subject(t, "ada@example.com"), "l", "one", start))
+		handles := []Durable{a, b}
+		for i, c := range []struct{ at, want time.Duration }{
+			{time.Second, time.Second}, {2 * time.Second, time.Second}, {61*time.Second - time.Microsecond, time.Second}, {61 * time.Second, 61 * time.Second},
+			{70 * time.Second, 61 * time.Second}, {10 * time.Minute, 10 * time.Minute},
+		} {
+			if err := handles[i%2].Tokens.TouchUsed(t.Context(), []token.Use{{ID: s.ID, At: after(c.at), IP: "192.0.2.1"}}); err != nil {
+				t.Fatal(err)
+			}
+			if got := b.resolve(t, s.TokenHash); got.LastUsedAt == nil || !got.LastUsedAt.Equal(after(c.want)) {
+				t.Fatalf("after a use at %s: %v, want %s", c.at, got.LastUsedAt, after(c.want))
+			}
+		}
+	})
+
 	t.Run("a use that arrives late does not turn the time back", func(t *testing.T) {
 		a, b := open(t)
 		s := a.login(t, device(a.subject(t, "ada@example.com"), "l", "one", start))

@@ -95,8 +95,9 @@ type Store interface {
 	// EpochSum adds the counters of the keys; unknown keys count as zero.
 	EpochSum(ctx context.Context, keys []string) (int64, error)
 	// TouchUsed sets the last use of many sessions in one transaction. Passed over are
-	// a use from before the present credential was minted, one that is older than what
-	// is on record, and one of an unknown session.
+	// a use from before the present credential was minted, one that is less than
+	// UsageEvery after what is on record (another process may have written that) or
+	// older, and one of an unknown session.
 	TouchUsed(ctx context.Context, uses []Use) error
 }
 

@@ -12,11 +12,12 @@ import (
 )
 
 const (
-	// usageEvery is the least time between two writes of one token's last use.
-	usageEvery = time.Minute
+	// UsageEvery is the least time between two writes of one token's last use, by
+	// however many processes.
+	UsageEvery = time.Minute
 	// usageSpread is what chance adds to it: tokens that began together, as after a
 	// restart, drift apart.
-	usageSpread = usageEvery / 4
+	usageSpread = UsageEvery / 4
 	// usageFlush is how long a recorded use waits for its batch.
 	usageFlush = time.Second
 	// usageBatch is how many uses one statement writes, so that on SQLite the one writer
@@ -101,7 +102,7 @@ func (s *Service) FlushUsage(ctx context.Context) error {
 func (u *usage) take(now time.Time, jitter func(most time.Duration) time.Duration) []waiting {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if age := now.Sub(u.turned); age < 0 || age >= usageEvery+usageSpread {
+	if age := now.Sub(u.turned); age < 0 || age >= UsageEvery+usageSpread {
 		u.former, u.written, u.turned = u.written, make(map[string]wrote, len(u.pending)), now
 	}
 	if len(u.pending) == 0 {
@@ -110,7 +111,7 @@ func (u *usage) take(now time.Time, jitter func(most time.Duration) time.Duratio
 	batch := make([]waiting, 0, len(u.pending))
 	for id, use := range u.pending {
 		batch = append(batch, use)
-		u.written[id] = wrote{minted: use.minted, at: now.UnixMicro(), next: now.Add(usageEvery + jitter(usageSpread)).UnixMicro()}
+		u.written[id] = wrote{minted: use.minted, at: now.UnixMicro(), next: now.Add(UsageEvery + jitter(usageSpread)).UnixMicro()}
 	}
 	u.pending = map[string]waiting{}
 	slices.SortFunc(batch, func(a, b waiting) int { return cmp.Compare(a.ID, b.ID) })

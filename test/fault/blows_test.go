@@ -53,12 +53,14 @@ func (c strikeCase) name() string {
 
 // Every exchange of every step fails once, in every way that shows at once.
 func TestEachExchangeFails(t *testing.T) {
+	t.Parallel()
 	lanes(t, 4, strikes(t, refused, cutBefore, cutAfter), strikeCase.name, (*lane).struck)
 }
 
 // Every exchange of every step arrives too late once. With Postgres that takes as long
 // as a request may: 10 s in a redemption, 30 s elsewhere.
 func TestEachExchangeIsLate(t *testing.T) {
+	t.Parallel()
 	var quick, slow []strikeCase
 	for _, c := range strikes(t, late) {
 		if c.x.store == redisDB || c.step.background {
@@ -67,7 +69,7 @@ func TestEachExchangeIsLate(t *testing.T) {
 			slow = append(slow, c)
 		}
 	}
-	lanes(t, 16, append(some(slow), quick...), strikeCase.name, (*lane).struck)
+	lanes(t, 12, append(some(slow), quick...), strikeCase.name, (*lane).struck)
 }
 
 // some gives every tenth case, with all rounds every one.

@@ -94,6 +94,7 @@ func kills(t *testing.T) (cases []killCase) {
 // A process dies between any two exchanges of a redemption and of a revocation, and
 // another one of the fleet goes on.
 func TestKilledBetweenExchanges(t *testing.T) {
+	t.Parallel()
 	lanes(t, 4, kills(t), func(c killCase) string { return c.name }, (*lane).killed)
 }
 

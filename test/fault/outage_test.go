@@ -39,6 +39,7 @@ var outages = []struct {
 // Each store goes away as a whole, is asked by every route, and comes back to the same
 // clients.
 func TestStoresAreAway(t *testing.T) {
+	t.Parallel()
 	l := newLane(t)
 	for _, o := range outages {
 		s := l.beforeOutage()

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -80,10 +82,20 @@ func (p *process) kill() {
 	<-p.ended
 }
 
-// freePort finds an address that nobody holds now.
+// addresses counts those that this process has given out.
+var addresses atomic.Int64
+
+// ownAddress gives a loopback address that nobody else has. A port of 127.0.0.1 that is
+// free now may be that of somebody's outgoing connection a moment later.
+func ownAddress() string {
+	n := addresses.Add(1)
+	return fmt.Sprintf("127.%d.%d.%d", 1+os.Getpid()%250, n/250%250, 1+n%250)
+}
+
+// freePort finds an address that nobody holds.
 func freePort(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", ownAddress()+":0")
 	if err != nil {
 		t.Fatal(err)
 	}

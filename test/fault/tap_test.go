@@ -113,6 +113,8 @@ func (t *tap) listen(tb testing.TB, workers bool, act func()) (seen []exchange) 
 		defer t.mu.Unlock()
 		return !slices.ContainsFunc(log, func(x *exchange) bool { return x.tx != nil && len(x.tx.names) == 0 })
 	})
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	for _, x := range log {
 		if x.background() == workers {
 			seen = append(seen, *x)

@@ -54,18 +54,17 @@ type link struct {
 	mute     bool  // the client has left, the store is still talked to
 }
 
-// newTap starts a proxy to each store. Each has a loopback address of its own, so that
-// its port stays its own while it is down.
+// newTap starts a proxy to each store. Each has an address of its own, so that its port
+// stays its own while it is down.
 func newTap(tb testing.TB, targets map[string]string) *tap {
 	tb.Helper()
 	registerToxics()
 	server := toxi.NewServer(toxi.NewMetricsContainer(nil), zerolog.Nop())
 	t := &tap{proxies: map[string]*toxi.Proxy{}}
 	for store, target := range targets {
-		n := socketName.Add(1)
-		name := fmt.Sprint(n)
+		name := fmt.Sprint(socketName.Add(1))
 		sockets.Store(name, &socket{tap: t, store: store})
-		proxy := toxi.NewProxy(server, name, fmt.Sprintf("127.0.%d.%d:0", 1+n/250, 1+n%250), target)
+		proxy := toxi.NewProxy(server, name, ownAddress()+":0", target)
 		for toxic, direction := range map[string]stream.Direction{"asks": stream.Upstream, "answers": stream.Downstream} {
 			text := fmt.Sprintf(`{"type":%q,"stream":%q,"attributes":{"Socket":%q}}`, toxic, direction, name)
 			if _, err := proxy.Toxics.AddToxicJson(strings.NewReader(text)); err != nil {

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -120,8 +119,3 @@ func (o *output) String() string {
 	defer o.mu.Unlock()
 	return o.b.String()
 }
-
-// logged counts the lines that hold a text.
-func (o *output) logged(text string) int { return strings.Count(o.String(), text) }
-
-var _ fmt.Stringer = (*output)(nil)

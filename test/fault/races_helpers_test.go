@@ -204,10 +204,7 @@ func (f *fleet) browsersBack() {
 }
 
 // The keys of Redis (docs/specs/v1.0/server/device-flow.md and tokens.md).
-func (f *fleet) grantKey(g codes) string { return f.prefix + "dg:g:{" + hexDigest(g.device) + "}" }
-func (f *fleet) bearerKey(token string) string {
-	return f.prefix + "auth:{" + hexDigest(token) + "}:ctx"
-}
+func (f *fleet) grantKey(g codes) string        { return f.prefix + "dg:g:{" + hexDigest(g.device) + "}" }
 func (f *fleet) userKey(mac string) string      { return f.prefix + "dg:u:{" + mac + "}" }
 func (f *fleet) within(key, kind string) string { return strings.TrimPrefix(key, f.prefix+kind+":{") }
 

@@ -98,7 +98,7 @@ func TestStoreTripsOfABearer(t *testing.T) {
 	b := s.SignedIn(t)
 	ask := func(t *testing.T, method, path, bearer string, status int) apitest.Answer {
 		t.Helper()
-		a := apitest.Answer{}
+		var a apitest.Answer
 		if strings.HasPrefix(path, "/inner") {
 			a = faAsk(t, s.Inner, method, path, bearer)
 		} else {

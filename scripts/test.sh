@@ -25,18 +25,25 @@ fi
 [ -n "$(find_proxy nginx)" ] || leave_out "the sample of nginx: no nginx"
 [ -n "$(find_proxy caddy)" ] || leave_out "the sample of Caddy: no caddy"
 
-# The browser suite runs beside the rest and without the race detector: it waits for
-# Chromium most of the time, and the same handlers are raced by the other suites.
-pages=$(mktemp)
-trap 'rm -f "$pages"' EXIT
-go test -count=1 -shuffle=on -timeout 15m -run 'InChromium$' ./core/internal/apitest >"$pages" 2>&1 &
-browser=$!
+# Beside the rest, and without the race detector, run the suites that wait most of the
+# time: the pages in Chromium, then the same end-to-end tests as below once more, on
+# Postgres and Redis. The handlers of both are raced by the others.
+beside=$(mktemp)
+trap 'rm -f "$beside"' EXIT
+(
+	echo "In Chromium:"
+	go test -count=1 -shuffle=on -timeout 15m -run 'InChromium$' ./core/internal/apitest
+	pages=$?
+	echo "On Postgres and Redis:"
+	APITEST_STORES=fleet go test -count=1 -shuffle=on -timeout 15m -skip 'InChromium$' ./core/internal/apitest || exit 1
+	exit "$pages"
+) >"$beside" 2>&1 &
+others=$!
 # shellcheck disable=SC2086 # a list of packages
 go test -count=1 -shuffle=on -timeout 18m -skip 'InChromium$' $race ${PACKAGES:?run it by make test}
 status=$?
-wait "$browser" || status=1
-echo "In Chromium:"
-cat "$pages"
+wait "$others" || status=1
+cat "$beside"
 if [ -n "$left_out" ]; then
 	printf '\nLeft out:%s\n"make deps" adds what is missing.\n' "$left_out"
 	[ "${CI:-}" != true ] || status=1

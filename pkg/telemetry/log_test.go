@@ -22,6 +22,9 @@ func TestLogRedacts(t *testing.T) {
 		{"LOG-01 by type", slog.Any("key", secret.New("canary"+body))},
 		{"LOG-01 by name", slog.String("Authorization", "Basic canary"+body)},
 		{"LOG-01 by shape inside a text", slog.String("note", "got dfoa_"+body+" from canary")},
+		{"LOG-01 by the shape of each kind", slog.String("note", "dfoe_"+body)},
+		{"LOG-01 by the shape of a device code", slog.String("note", "x=dc_"+body)},
+		{"LOG-01 by the shape of a signed message", slog.String("note", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ"+body+"."+body)},
 		{"LOG-01 by shape inside an error", slog.Any("error", errors.New("bad dc_"+body))},
 		{"LOG-01 inside a group", slog.Group("request", slog.String("password", "canary"+body))},
 	} {

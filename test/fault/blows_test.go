@@ -54,7 +54,7 @@ func (c strikeCase) name() string {
 // Every exchange of every step fails once, in every way that shows at once.
 func TestEachExchangeFails(t *testing.T) {
 	t.Parallel()
-	lanes(t, 4, strikes(t, refused, cutBefore, cutAfter), strikeCase.name, (*lane).struck)
+	lanes(t, 3, strikes(t, refused, cutBefore, cutAfter), strikeCase.name, (*lane).struck)
 }
 
 // Every exchange of every step arrives too late once. With Postgres that takes as long
@@ -69,7 +69,7 @@ func TestEachExchangeIsLate(t *testing.T) {
 			slow = append(slow, c)
 		}
 	}
-	lanes(t, 12, append(some(slow), quick...), strikeCase.name, (*lane).struck)
+	lanes(t, 8, append(some(slow), quick...), strikeCase.name, (*lane).struck)
 }
 
 // some gives every tenth case, with all rounds every one.

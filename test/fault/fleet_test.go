@@ -105,7 +105,12 @@ func (f *fleet) open() {
 	}
 	f.command(nil, "migrate", "up")
 	f.command(strings.NewReader(ownerPassword+"\n"), "admin", "create-owner", "--email", ownerEmail, "--name", "Ada", "--workspace", "Engines", "--password-file", "-")
-	pool, err := pgxpool.New(context.Background(), f.database)
+	few, err := pgxpool.ParseConfig(f.database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	few.MaxConns = 2 // many fleets share one Postgres
+	pool, err := pgxpool.NewWithConfig(context.Background(), few)
 	if err != nil {
 		t.Fatal(err)
 	}

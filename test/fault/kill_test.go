@@ -95,7 +95,7 @@ func kills(t *testing.T) (cases []killCase) {
 // another one of the fleet goes on.
 func TestKilledBetweenExchanges(t *testing.T) {
 	t.Parallel()
-	lanes(t, 4, kills(t), func(c killCase) string { return c.name }, (*lane).killed)
+	lanes(t, 3, kills(t), func(c killCase) string { return c.name }, (*lane).killed)
 }
 
 // killed runs a step until an exchange stands still, kills the process and lets the
@@ -134,7 +134,7 @@ func (l *lane) beside() *process {
 	t := l.t
 	l.t = l.root // it outlives the case
 	defer func() { l.t = t }()
-	return l.serve(plentyOfLimits)
+	return l.serve(plentyOfLimits, fewConns)
 }
 
 // lapses is a client that goes on polling a grant whose claim nobody works on.

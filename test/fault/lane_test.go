@@ -25,6 +25,9 @@ const plentyOfLimits = "RATE_LIMITS=device.code.addr=1000000/1h,device.code.all=
 	"account.read=1000000/1h,oauth.revoke.addr=1000000/1h,oauth.introspect.client=1000000/1h,console.login.addr=1000000/1h,console.login.pair=1000000/1h," +
 	"console.login.email=1000000/1h,console.setup.addr=1000000/1h"
 
+// fewConns leaves room for all lanes on one Postgres.
+const fewConns = "DATABASE_MAX_CONNS=3"
+
 // The services that ask about tokens.
 const (
 	introspectID     = "gateway"
@@ -84,7 +87,7 @@ func (l *lane) behind() []string {
 	if !strings.Contains(database, "sslmode=") {
 		database += "?sslmode=disable"
 	}
-	return []string{"DATABASE_URL=" + database, "REDIS_URL=" + l.tap.through(l.t, redisDB, l.redis), plentyOfLimits, "OPENAPI_RATE_LIMIT_PER_TOKEN=100000",
+	return []string{"DATABASE_URL=" + database, fewConns, "REDIS_URL=" + l.tap.through(l.t, redisDB, l.redis), plentyOfLimits, "OPENAPI_RATE_LIMIT_PER_TOKEN=100000",
 		"FORWARD_AUTH_KEY=" + forwardKey, "INTROSPECTION_CLIENTS=" + introspectID + ":" + hexSum(introspectSecret)}
 }
 

@@ -112,7 +112,7 @@ func newPair(t testing.TB, database string, r Redis) *Pair {
 		t.Fatal(err)
 	}
 	p.settings = []string{
-		"DATABASE_URL=" + p.Database, "DATABASE_MAX_CONNS=8", "REDIS_URL=" + r.URL, "REDIS_KEY_PREFIX=" + r.Prefix,
+		"DATABASE_URL=" + p.Database, "DATABASE_MAX_CONNS=4", "REDIS_URL=" + r.URL, "REDIS_KEY_PREFIX=" + r.Prefix,
 		"SECRET_KEY=" + SecretKey, "SEALING_KEY_FILE=" + p.SealingFile,
 	}
 	if r.Mode != "" {

@@ -166,7 +166,7 @@ func sqlReconnect(t testing.TB, s *apitest.Server) {
 }
 
 // pairConns is how many connections a server of a pair holds at most.
-const pairConns = 8
+const pairConns = 4
 
 // addAccount adds an account with the owner's password and no workspace.
 func addAccount(t testing.TB, s *apitest.Server, email string) (id string) {

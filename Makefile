@@ -23,7 +23,7 @@ build: ## static binaries bin/core and bin/difyauth
 	@sh scripts/build.sh ./pkg/deviceauth/cmd/difyauth bin/difyauth $(VERSION)
 
 test: ## every suite this machine can run; says what it left out (CI=true: nothing may be)
-	@PACKAGES="$(PACKAGES)" sh scripts/test.sh
+	@RACED="$(filter-out ./bench/... ./test/fault/...,$(PACKAGES))" sh scripts/test.sh
 
 test-fast: ## what needs no browser and builds no binary, under a minute
 	@go test -short $(PACKAGES)

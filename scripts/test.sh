@@ -26,8 +26,8 @@ fi
 [ -n "$(find_proxy caddy)" ] || leave_out "the sample of Caddy: no caddy"
 
 # Beside the rest, and without the race detector, run the suites that wait most of the
-# time: the pages in Chromium, then the same end-to-end tests as below once more, on
-# Postgres and Redis. The handlers of both are raced by the others.
+# time: the pages in Chromium, the same end-to-end tests as below once more, on Postgres
+# and Redis, and what drives processes of core. The code of all is raced by the others.
 beside=$(mktemp)
 trap 'rm -f "$beside"' EXIT
 (
@@ -35,12 +35,15 @@ trap 'rm -f "$beside"' EXIT
 	go test -count=1 -shuffle=on -timeout 15m -run 'InChromium$' ./core/internal/apitest
 	pages=$?
 	echo "On Postgres and Redis:"
-	APITEST_STORES=fleet go test -count=1 -shuffle=on -timeout 15m -skip 'InChromium$' ./core/internal/apitest || exit 1
-	exit "$pages"
+	APITEST_STORES=fleet go test -count=1 -shuffle=on -timeout 15m -skip 'InChromium$' ./core/internal/apitest
+	fleet=$?
+	echo "Processes of core:"
+	go test -count=1 -timeout 15m ./test/fault/... ./bench/... || exit 1
+	exit "$((pages + fleet))"
 ) >"$beside" 2>&1 &
 others=$!
 # shellcheck disable=SC2086 # a list of packages
-go test -count=1 -shuffle=on -timeout 18m -skip 'InChromium$' $race ${PACKAGES:?run it by make test}
+go test -count=1 -shuffle=on -timeout 18m -skip 'InChromium$' $race ${RACED:?run it by make test}
 status=$?
 wait "$others" || status=1
 cat "$beside"

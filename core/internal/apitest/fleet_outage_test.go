@@ -30,6 +30,7 @@ var flNeedRedis = []string{
 	"POST /openapi/v1/oauth/device/approve", "POST /openapi/v1/oauth/device/deny",
 	"DELETE /openapi/v1/account/sessions/self", // the session is ended, and its tombstone is missing
 	"POST /console/api/setup", "POST /console/api/login",
+	"POST /console/api/account/password", // the present one is asked for, within the limits of a sign-in
 	"POST /setup", "POST /signin", "POST /device", "POST /device/authorize",
 }
 
@@ -61,8 +62,25 @@ func TestRedisIsDownAtEachRoute(t *testing.T) {
 	})
 }
 
-// flAsideFrom are bearers in the different ways in which an outage can find them.
-type flAsideFrom struct{ live, cold, dead, busy, ending, endingID string }
+// flAtOnce runs acts that wait.
+func flAtOnce(acts ...func()) {
+	tkAtOnce(len(acts), func(i int) struct{} {
+		acts[i]()
+		return struct{}{}
+	})
+}
+
+// eachDoes is an act at both servers at once.
+func (s *flServers) eachDoes(act func(name string, server *apitest.Server)) func() {
+	var acts []func()
+	for name, server := range s.each() {
+		acts = append(acts, func() { act(name, server) })
+	}
+	return func() { flAtOnce(acts...) }
+}
+
+// flBearersOf are bearers in the different ways in which an outage can find them.
+type flBearersOf struct{ live, cold, dead, busy, ending, endingID string }
 
 func TestRedisIsDown(t *testing.T) {
 	aboutFleet(t)
@@ -80,7 +98,7 @@ func TestRedisIsDown(t *testing.T) {
 			t.Parallel() // most of it waits
 			server, p := flDurable(t)
 			s := flTwo(t, p, oaClients, unlimited(fmt.Sprintf("bearer.token=%d/1h", perToken), "device.code.addr=100", "console.login.addr=100"))
-			var o flAsideFrom
+			var o flBearersOf
 			for label, to := range map[string]*string{"live": &o.live, "cold": &o.cold, "dead": &o.dead, "busy": &o.busy} {
 				*to, _ = s.login(t, label)
 			}
@@ -95,41 +113,45 @@ func TestRedisIsDown(t *testing.T) {
 
 			outage.begin(t, server)
 			t.Run("M-16 /readyz names it, _ready does not", func(t *testing.T) {
-				for name, server := range s.each() {
+				flAtOnce(s.eachDoes(func(name string, server *apitest.Server) {
 					if a := htInner(t, server, "/readyz"); a.Status != http.StatusServiceUnavailable || a.Body != `{"checks":{"schema":"ok","sql":"ok","store":"`+outage.readyz+`"}}` {
 						t.Errorf("%s server, /readyz: %d %s", name, a.Status, a.Body)
 					}
+				}), s.eachDoes(func(name string, server *apitest.Server) {
 					a := server.Call(t, http.MethodGet, "/openapi/v1/_ready", "")
 					dvOutage(t, a, "5")
 					if body := strings.ToLower(a.Body); strings.Contains(body, `"store"`) || strings.Contains(body, "redis") || strings.Contains(body, "sql") {
 						t.Errorf("%s server, _ready: %s", name, a.Body)
 					}
-				}
+				}))
 			})
 			t.Run("TK-13 SQL answers bearers, dead ones are refused", func(t *testing.T) {
-				s.alive(t, o.live, true)
-				s.alive(t, o.cold, true)
-				s.alive(t, o.dead, false)
-				s.alive(t, unknownToken, false)
-				oaWantInactive(t, oaAsk(t, s.a, o.dead))
-				if a := oaAsk(t, s.b, o.live); a.Status != http.StatusOK || a.JSON(t)["active"] != true {
-					t.Errorf("introspection of a live token: %d %s", a.Status, a.Body)
-				}
+				flAtOnce(
+					func() { s.alive(t, o.live, true) }, func() { s.alive(t, o.cold, true) },
+					func() { s.alive(t, o.dead, false) }, func() { s.alive(t, unknownToken, false) },
+					func() { oaWantInactive(t, oaAsk(t, s.a, o.dead)) },
+					func() {
+						if a := oaAsk(t, s.b, o.live); a.Status != http.StatusOK || a.JSON(t)["active"] != true {
+							t.Errorf("introspection of a live token: %d %s", a.Status, a.Body)
+						}
+					})
 			})
 			t.Run("LIM-7 reads are counted by each server, what leads to a token is refused", func(t *testing.T) {
-				for name, server := range s.each() {
+				flAtOnce(s.eachDoes(func(name string, server *apitest.Server) {
 					statuses := tkAtOnce(perToken+1, func(int) int { return server.Bearer(t, o.busy, http.MethodGet, sessionsPath).Status })
 					if tkCount(statuses, http.StatusOK) != perToken || tkCount(statuses, http.StatusTooManyRequests) != 1 {
-						t.Errorf("%s server: %v\n%s", name, statuses, server.Log)
+						t.Errorf("%s server: %v", name, statuses)
 					}
-				}
-				dvOutage(t, s.a.Post(t, codePath, map[string]string{"client_id": "difyctl", "device_label": "x"}), "")
-				dvOutage(t, s.b.Post(t, loginPath, map[string]string{"email": apitest.OwnerEmail, "password": tkEncoded(apitest.OwnerPassword)}), "")
+				}), func() {
+					dvOutage(t, s.a.Post(t, codePath, map[string]string{"client_id": "difyctl", "device_label": "x"}), "")
+				}, func() {
+					dvOutage(t, s.b.Post(t, loginPath, map[string]string{"email": apitest.OwnerEmail, "password": tkEncoded(apitest.OwnerPassword)}), "")
+				})
 			})
 			t.Run("DF-27 polls are no verdict", func(t *testing.T) {
-				dvOutage(t, s.a.Poll(t, approved), "")
-				dvOutage(t, s.b.Poll(t, pending), "")
-				dvOutage(t, s.a.Poll(t, unknownCode), "")
+				flAtOnce(
+					func() { dvOutage(t, s.a.Poll(t, approved), "") }, func() { dvOutage(t, s.b.Poll(t, pending), "") },
+					func() { dvOutage(t, s.a.Poll(t, unknownCode), "") })
 			})
 			t.Run("TK-13 TK-11 what is ended meanwhile is refused, and the answer says that it may not be everywhere", func(t *testing.T) {
 				dvOutage(t, s.a.Bearer(t, o.live, http.MethodDelete, sessionsPath+"/"+o.endingID), "")

@@ -52,14 +52,17 @@ func (s *flServers) login(t testing.TB, label string) (token, id string) {
 // alive wants both servers to serve a token, which remembers it, or to refuse it.
 func (s *flServers) alive(t testing.TB, token string, want bool) {
 	t.Helper()
-	for name, server := range s.each() {
-		status := http.StatusUnauthorized
-		if want {
-			status = http.StatusOK
-		}
+	status := http.StatusUnauthorized
+	if want {
+		status = http.StatusOK
+	}
+	s.eachDoes(func(name string, server *apitest.Server) {
 		if a := server.Bearer(t, token, http.MethodGet, accountPath); a.Status != status {
-			t.Fatalf("%s server: %d %s instead of %d", name, a.Status, a.Body, status)
+			t.Errorf("%s server: %d %s instead of %d", name, a.Status, a.Body, status)
 		}
+	})()
+	if t.Failed() {
+		t.FailNow()
 	}
 }
 

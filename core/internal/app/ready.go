@@ -5,6 +5,7 @@ package app
 import (
 	"context"
 	"errors"
+	"os"
 	"time"
 
 	"github.com/dify-sso/dify-sso/core/internal/httpapi"
@@ -47,12 +48,13 @@ func (a *App) checkSchema(ctx context.Context) string {
 	return httpapi.CheckOK
 }
 
-// check words a failure without what it names: a cause may hold an address.
+// check words a failure without what it names: a cause may hold an address. A store has
+// limits of its own for one exchange, which are shorter than ours.
 func check(err error) string {
 	switch {
 	case err == nil:
 		return httpapi.CheckOK
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		return "does not answer"
 	default:
 		return "unavailable"

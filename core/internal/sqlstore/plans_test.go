@@ -17,9 +17,9 @@ import (
 // has: a whole table or index, or the part of one that every row is in.
 var wide = regexp.MustCompile(`^SCAN (\w+)|INDEX \w+ \(subject_issuer=\?\)$`)
 
-// small tables have a row, or some, for the whole installation; u are the values that a
-// statement brings along.
-var small = []string{"installation", "leases", "u"}
+// small tables have a row, or some, for the whole installation. u are the values that a
+// statement brings along, changed the rows that it has found.
+var small = []string{"installation", "leases", "u", "changed"}
 
 // rare statements belong to an operator's act that nobody waits for in a row.
 var rare = []string{

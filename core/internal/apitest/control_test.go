@@ -45,9 +45,21 @@ func ctAdmin(t *testing.T, dir string, args ...string) ctSaid {
 
 // ctHere runs a command of an operator in this process, as one of the given version.
 func ctHere(dir, version string, args ...string) ctSaid {
+	return ctIn([]string{"DATA_DIR=" + dir}, version, args...)
+}
+
+// ctBeside runs one on the installation of a server.
+func ctBeside(s *apitest.Server, args ...string) ctSaid {
+	if s.Pair != nil {
+		return ctIn(append(s.Pair.Environ(), "CONSOLE_API_URL="+s.URL), apitest.Version, args...)
+	}
+	return ctHere(s.Dir, apitest.Version, args...)
+}
+
+func ctIn(environ []string, version string, args ...string) ctSaid {
 	var out, errs bytes.Buffer
 	code := cli.Run(append([]string{"admin"}, args...), cli.Env{
-		Stdin: strings.NewReader(apitest.OwnerPassword + "\n"), Stdout: &out, Stderr: &errs, Environ: []string{"DATA_DIR=" + dir}, Version: version,
+		Stdin: strings.NewReader(apitest.OwnerPassword + "\n"), Stdout: &out, Stderr: &errs, Environ: environ, Version: version,
 	})
 	return ctSaid{code: code, out: out.String(), err: errs.String()}
 }
@@ -215,7 +227,7 @@ func TestACommandAndARouteOfTheSameAct(t *testing.T) {
 				_ = res.Body.Close()
 			},
 			"command": func(t *testing.T, s *apitest.Server, account string) {
-				if said := ctHere(s.Dir, apitest.Version, "revoke-subject", "--account", account, "--reason", "lost"); said.code != 0 {
+				if said := ctBeside(s, "revoke-subject", "--account", account, "--reason", "lost"); said.code != 0 {
 					t.Fatalf("%+v", said)
 				}
 			},
@@ -224,7 +236,7 @@ func TestACommandAndARouteOfTheSameAct(t *testing.T) {
 		transport := regexp.MustCompile(`(cli:\S+) \S* \S+ true`)
 		left := map[string][]string{}
 		for way, act := range by {
-			s := apitest.Start(t, apitest.Embedded(), apitest.Set("OPERATOR_API_KEY", key))
+			s := apitest.Start(t, apitest.Set("OPERATOR_API_KEY", key))
 			b := s.SignedIn(t)
 			token, _ := s.SignInDevice(t, b, "laptop")
 			wantAnswer(t, s.Bearer(t, token, http.MethodGet, "/openapi/v1/account"), http.StatusOK, "")
@@ -248,6 +260,7 @@ func TestACommandAndARouteOfTheSameAct(t *testing.T) {
 }
 
 func TestCommandsBesideAServerAndWithoutOne(t *testing.T) {
+	aboutEmbedded(t)
 	slow(t)
 	t.Run("M-31 through the socket and without a server, effect and audit are the same", func(t *testing.T) {
 		said, audited := ctStory(t, true)
@@ -278,10 +291,11 @@ func TestCommandsBesideAServerAndWithoutOne(t *testing.T) {
 }
 
 func TestAServerThatDiesUnderACommand(t *testing.T) {
+	aboutEmbedded(t)
 	slow(t)
 	const label = "killed"
 	revoke := []string{"revoke-subject", "--email", apitest.OwnerEmail, "--reason", "lost"}
-	probe := dvStart(t, apitest.Embedded())
+	probe := dvStart(t)
 	probe.SignInDevice(t, probe.owner.browser, label)
 	steps := probe.steps(func() {
 		if s := ctHere(probe.Dir, apitest.Version, revoke...); s.code != 0 {
@@ -348,7 +362,7 @@ func ctTakes(i, of, committed int) bool {
 
 func TestCommandsAtOnce(t *testing.T) {
 	t.Run("M-31 many commands beside a server of many requests", func(t *testing.T) {
-		s := apitest.Start(t, apitest.Embedded(), unlimited())
+		s := apitest.Start(t, unlimited())
 		b := s.SignedIn(t)
 		const n = 8
 		var tokens, ids [n]string
@@ -358,7 +372,7 @@ func TestCommandsAtOnce(t *testing.T) {
 		}
 		done := make(chan ctSaid, n)
 		for i := range n {
-			go func() { done <- ctHere(s.Dir, apitest.Version, "tokens", "revoke", ids[i]) }()
+			go func() { done <- ctBeside(s, "tokens", "revoke", ids[i]) }()
 		}
 		for range n {
 			if said := <-done; said.code != 0 {

@@ -136,6 +136,7 @@ func TestReadiness(t *testing.T) {
 }
 
 func TestReadinessDuringAShutdown(t *testing.T) {
+	aboutEmbedded(t)
 	slow(t)
 	settings, err := app.Load(app.Sources{Flags: map[string]string{"DATA_DIR": t.TempDir(), "SHUTDOWN_DELAY": "3s"}})
 	if err != nil {

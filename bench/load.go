@@ -27,7 +27,7 @@ type caller struct {
 func newCaller() *caller {
 	return &caller{client: &fasthttp.Client{
 		MaxConnsPerHost: 2, NoDefaultUserAgentHeader: true, DisablePathNormalizing: true,
-		ReadTimeout: 20 * time.Second, WriteTimeout: 20 * time.Second, MaxIdleConnDuration: time.Minute,
+		ReadTimeout: 20 * time.Second, WriteTimeout: 20 * time.Second, MaxIdleConnDuration: 20 * time.Second, // before core closes it
 		MaxIdemponentCallAttempts: 1,                                                                          // a repeat would count as one request
 		Dial:                      func(address string) (net.Conn, error) { return net.Dial("tcp", address) }, // the library's own shares a cache
 	}}

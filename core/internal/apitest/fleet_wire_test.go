@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/url"
 	"strconv"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -71,7 +72,7 @@ func (w *flWire) serve(client net.Conn, address string) {
 			names, sent = append(names, name), append(sent, command...)
 		}
 		w.mu.Lock()
-		w.trips = append(w.trips, strings.Join(names, " "))
+		w.trips = append(w.trips, strings.Join(slices.Compact(names), " "))
 		w.mu.Unlock()
 		if _, err := server.Write(sent); err != nil {
 			return

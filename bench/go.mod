@@ -7,7 +7,7 @@ require (
 	github.com/dify-sso/dify-sso/pkg v0.0.0
 	github.com/gofiber/fiber/v2 v2.52.15
 	github.com/jackc/pgx/v5 v5.12.0
-	github.com/redis/go-redis/v9 v9.23.0
+	github.com/redis/go-redis/v9 v9.20.1
 	github.com/valyala/fasthttp v1.77.0
 )
 

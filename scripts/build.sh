@@ -7,7 +7,13 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 mkdir -p "$(dirname "$output")"
 printf 'Building %s\n' "$output" >&2
-CGO_ENABLED=0 go build -v -trimpath -ldflags "-s -w -X main.version=$version" -o "$output" "$package" 2>"$log" &
+# Inlining is left out where no request waits for it, or waits for Redis: 2 MB of 34.
+cold="github.com/redis/... github.com/molecule-man/... github.com/klauspost/... google.golang.org/protobuf/... github.com/prometheus/...
+	github.com/goccy/... github.com/nicksnyder/... github.com/pressly/... github.com/spf13/... golang.org/x/text/..."
+flags=
+for pattern in $cold; do flags="$flags -gcflags=$pattern=-l"; done
+# shellcheck disable=SC2086 # a list of flags
+CGO_ENABLED=0 go build -v -trimpath $flags -ldflags "-s -w -X main.version=$version" -o "$output" "$package" 2>"$log" &
 build=$!
 trap 'kill "$build" 2>/dev/null; rm -f "$log"; exit 130' INT TERM
 seconds=0

@@ -31,10 +31,23 @@ const refreshCluster = 30 * time.Second
 
 // DB is an open Redis. It is safe for concurrent use.
 type DB struct {
-	client  redis.UniversalClient
-	cluster *redis.ClusterClient // nil outside cluster mode
-	prefix  string
+	link
+	prefix string
 }
+
+// link is what we ask of the library's clients, as functions: it has a method for every
+// command there is, and a client that stands in a field or an interface would have the
+// linker keep them all, a tenth of the program.
+type link struct {
+	process send                                                                  // one command
+	trip    func(ctx context.Context, commands []once)                            // several, in one trip; each holds its own failure
+	masters func(ctx context.Context, do func(context.Context, send) error) error // each server that takes writes
+	reload  func(ctx context.Context)                                             // looks at a cluster's slots anew; nil outside one
+	close   func() error
+}
+
+// send sends a command, which then holds its reply.
+type send func(ctx context.Context, c redis.Cmder) error
 
 // quiet ends the client library's own log once: it writes to stderr, addresses too.
 var quiet = sync.OnceFunc(func() { redis.SetLogger(&logging.VoidLogger{}) })
@@ -74,7 +87,7 @@ func connect(o Options, t target) *DB {
 		MaxRetries: -1, DialerRetries: 1,
 		DialTimeout: dialLimit, ReadTimeout: ioLimit, WriteTimeout: ioLimit, PoolTimeout: poolLimit,
 		ContextTimeoutEnabled: true,
-		PoolSize:              o.PoolSize, PipelinePoolSize: -1,
+		PoolSize:              o.PoolSize,
 		// Commands on a new connection that Redis 7.0 or its keeper does not know.
 		DisableIdentity: true, MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	}
@@ -87,33 +100,66 @@ func connect(o Options, t target) *DB {
 		c := u.Cluster()
 		c.DisableRoutingPolicies = true // spares COMMAND, which a managed server may refuse
 		c.ClusterStateReloadInterval = refreshCluster
-		db.cluster = redis.NewClusterClient(c)
-		db.client = db.cluster
+		db.link = clusterLink(redis.NewClusterClient(c))
 	case Sentinel:
-		db.client = redis.NewFailoverClient(u.Failover())
+		db.link = singleLink(redis.NewFailoverClient(u.Failover()))
 	default:
-		db.client = redis.NewClient(u.Simple())
+		db.link = singleLink(redis.NewClient(u.Simple()))
 	}
 	return db
+}
+
+func singleLink(c *redis.Client) link {
+	return link{
+		process: c.Process, close: c.Close,
+		trip: func(ctx context.Context, commands []once) { inOneTrip(ctx, c.Pipeline(), commands) },
+		masters: func(ctx context.Context, do func(context.Context, send) error) error {
+			return do(ctx, c.Process)
+		},
+	}
+}
+
+func clusterLink(c *redis.ClusterClient) link {
+	return link{
+		process: c.Process, close: c.Close, reload: c.ReloadState,
+		trip: func(ctx context.Context, commands []once) { inOneTrip(ctx, c.Pipeline(), commands) },
+		masters: func(ctx context.Context, do func(context.Context, send) error) error {
+			return c.ForEachMaster(ctx, func(ctx context.Context, m *redis.Client) error { return do(ctx, m.Process) })
+		},
+	}
+}
+
+func inOneTrip(ctx context.Context, p redis.Pipeliner, commands []once) {
+	for _, c := range commands {
+		_ = p.Process(ctx, c)
+	}
+	_, _ = p.Exec(ctx)
 }
 
 // Ping asks every server that takes writes for an answer, and in a cluster whether it
 // serves: one that is back, or lacks another, answers PING for seconds and nothing else.
 func (db *DB) Ping(ctx context.Context) error {
-	if db.cluster == nil {
+	if db.reload == nil {
 		_, err := db.Do(ctx, "ping")
 		return err
 	}
-	return db.eachMaster(ctx, func(ctx context.Context, c *redis.Client) error {
-		info, err := c.ClusterInfo(ctx).Result()
+	return db.eachMaster(ctx, func(ctx context.Context, s send) error {
+		info, err := s.text(ctx, "cluster", "info")
 		switch {
 		case err == nil && strings.Contains(info, "cluster_state:fail"):
 			return errClusterDown
 		case answered(err): // the user may not ask
-			return c.Ping(ctx).Err()
+			_, err = s.text(ctx, "ping")
 		}
 		return err
 	})
+}
+
+// text sends a command that is answered by a text, each time anew.
+func (s send) text(ctx context.Context, args ...any) (string, error) {
+	c := newOnce(ctx, args...)
+	_ = s(ctx, c)
+	return c.Text()
 }
 
 var errClusterDown = errors.New("redisdb: the cluster is down")
@@ -125,13 +171,10 @@ const PolicyKeep = "noeviction"
 // Policy gives the maxmemory-policy; of a cluster's masters, one that differs from
 // PolicyKeep if there is one. A server that refuses CONFIG tells it in INFO.
 func (db *DB) Policy(ctx context.Context) (string, error) {
-	if db.cluster == nil {
-		return policyOf(ctx, db.client)
-	}
 	var mu sync.Mutex
 	found := PolicyKeep
-	err := db.eachMaster(ctx, func(ctx context.Context, c *redis.Client) error {
-		p, err := policyOf(ctx, c)
+	err := db.eachMaster(ctx, func(ctx context.Context, s send) error {
+		p, err := policyOf(ctx, s)
 		if err == nil && p != PolicyKeep {
 			mu.Lock()
 			defer mu.Unlock()
@@ -142,16 +185,18 @@ func (db *DB) Policy(ctx context.Context) (string, error) {
 	return found, err
 }
 
-func policyOf(ctx context.Context, c redis.Cmdable) (string, error) {
+func policyOf(ctx context.Context, s send) (string, error) {
 	const name = "maxmemory_policy:"
-	values, err := c.ConfigGet(ctx, "maxmemory-policy").Result()
-	if p := values["maxmemory-policy"]; err == nil && p != "" {
-		return p, nil
+	asked := newOnce(ctx, "config", "get", "maxmemory-policy")
+	_ = s(ctx, asked)
+	pair, err := asked.StringSlice() // name and value
+	if err == nil && len(pair) == 2 && pair[1] != "" {
+		return pair[1], nil
 	}
 	if err != nil && !answered(err) {
 		return "", err
 	}
-	info, err := c.Info(ctx, "memory").Result()
+	info, err := s.text(ctx, "info", "memory")
 	if err != nil {
 		return "", err
 	}
@@ -163,16 +208,16 @@ func policyOf(ctx context.Context, c redis.Cmdable) (string, error) {
 	return "", errors.New("redisdb: the server does not tell its maxmemory-policy")
 }
 
-// eachMaster runs fn on every master of a cluster; one that cannot be reached fails.
-func (db *DB) eachMaster(ctx context.Context, fn func(context.Context, *redis.Client) error) error {
+// eachMaster runs fn on every server that takes writes; one that cannot be reached fails.
+func (db *DB) eachMaster(ctx context.Context, fn func(context.Context, send) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return db.failed(ctx, db.cluster.ForEachMaster(ctx, fn))
+	return db.failed(ctx, db.masters(ctx, fn))
 }
 
 // Close ends all connections.
-func (db *DB) Close() error { return db.client.Close() }
+func (db *DB) Close() error { return db.close() }
 
 // Key builds a key: the prefix, then name:{tag}, then what follows the tag. Keys of one
 // tag lie in one slot, so that a script may take several of them. Braces within a tag
@@ -213,8 +258,8 @@ func (db *DB) failed(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
-	if db.cluster != nil && !answered(err) {
-		db.cluster.ReloadState(ctx)
+	if db.reload != nil && !answered(err) {
+		db.reload(ctx)
 	}
 	cause := ctx.Err()
 	if end, ok := ctx.Deadline(); cause == nil && ok && !time.Now().Before(end) {

@@ -79,10 +79,10 @@ func (db *DB) one(ctx context.Context, c Call) (any, error) {
 		return nil, err
 	}
 	cmd := c.command(ctx, false)
-	err := db.client.Process(ctx, cmd)
+	err := db.process(ctx, cmd)
 	if unknownScript(err) {
 		cmd = c.command(ctx, true)
-		_ = db.client.Process(ctx, cmd)
+		_ = db.process(ctx, cmd)
 	}
 	v, err := cmd.value()
 	return v, db.failed(ctx, err)
@@ -101,14 +101,11 @@ func (db *DB) All(ctx context.Context, calls ...Call) ([]Reply, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	pipe := db.client.Pipeline()
 	sent := make([]once, 0, len(calls))
 	for _, c := range calls {
-		cmd := c.command(ctx, false)
-		_ = pipe.Process(ctx, cmd)
-		sent = append(sent, cmd)
+		sent = append(sent, c.command(ctx, false))
 	}
-	_, _ = pipe.Exec(ctx) // each command holds its own failure
+	db.trip(ctx, sent)
 	replies := make([]Reply, 0, len(calls))
 	var first error
 	for i, c := range calls {

@@ -4,6 +4,7 @@ package apitest_test
 
 import (
 	"fmt"
+	"math"
 	"net/http"
 	"runtime"
 	"strings"
@@ -219,25 +220,28 @@ func TestBodiesAndHeaderBlocks(t *testing.T) {
 		wantAnswer(t, c.read("GET"), http.StatusOK, "")
 	})
 	t.Run("HTTP-08 a large body costs no memory", func(t *testing.T) {
-		aboutEmbedded(t) // pools of a fleet allocate beside the request
 		const sent = 32 << 20
 		block := strings.Repeat("x", 64<<10)
 		for name, frame := range map[string]struct{ head, open, close string }{
 			"declared": {htHead(fmt.Sprintf("Content-Length: %d", sent)), "", ""},
 			"chunked":  {htHead("Transfer-Encoding: chunked"), fmt.Sprintf("%x\r\n", len(block)), "\r\n"},
 		} {
-			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
-			c := htDial(t, s.URL)
-			for n := 0; n < sent && c.send(frame.head+frame.open); n += len(block) {
-				if frame.head = ""; !c.send(block) || !c.send(frame.close) {
-					break
+			least := uint64(math.MaxUint64) // what workers beside it allocate is not always the same
+			for range 3 {
+				var before, after runtime.MemStats
+				runtime.ReadMemStats(&before)
+				c, head := htDial(t, s.URL), frame.head
+				for n := 0; n < sent && c.send(head+frame.open); n += len(block) {
+					if head = ""; !c.send(block) || !c.send(frame.close) {
+						break
+					}
 				}
+				wantAnswer(t, c.read("POST"), http.StatusRequestEntityTooLarge, "request_entity_too_large")
+				runtime.ReadMemStats(&after)
+				least = min(least, after.TotalAlloc-before.TotalAlloc)
 			}
-			wantAnswer(t, c.read("POST"), http.StatusRequestEntityTooLarge, "request_entity_too_large")
-			runtime.ReadMemStats(&after)
-			if used := after.TotalAlloc - before.TotalAlloc; used > 4<<20 {
-				t.Errorf("%s: %d bytes allocated for a body of %d", name, used, sent)
+			if least > 4<<20 {
+				t.Errorf("%s: %d bytes allocated for a body of %d", name, least, sent)
 			}
 		}
 	})

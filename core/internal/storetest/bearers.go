@@ -137,7 +137,7 @@ func bearerValues(t *testing.T, open OpenBearers) {
 		c := aContext("a")
 		c.SessionID = unsafe.String(&buffer[0], len(buffer)) // as the texts of a request are
 		s.remember(bearerA, c, token.LiveFor)
-		copy(buffer, "XXXXXXXXX")
+		copy(buffer, "otherwise")
 		if got := s.is(bearerA, token.Live); got.SessionID != "session-a" {
 			t.Fatalf("it is %q now", got.SessionID)
 		}

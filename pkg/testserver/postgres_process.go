@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"sync"
@@ -28,7 +27,7 @@ type PostgresServer struct {
 
 	mu     sync.Mutex
 	proc   *os.Process
-	ended  chan struct{}
+	ended  <-chan struct{}
 	output *lockedBuffer
 }
 
@@ -129,19 +128,8 @@ func (s *PostgresServer) startOnce(deadline time.Time) error {
 	cmd.Stdout, cmd.Stderr, cmd.Dir = output, output, s.dir
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.as, Pdeathsig: syscall.SIGKILL}
-	ended, started := make(chan struct{}), make(chan error, 1)
-	// The signal comes with the end of the thread that started the process, so this one
-	// waits as long as the process lives.
-	go func() {
-		runtime.LockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait()
-		}
-		close(ended)
-	}()
-	if err := <-started; err != nil {
+	ended, err := StartBound(cmd)
+	if err != nil {
 		return err
 	}
 	s.mu.Lock()

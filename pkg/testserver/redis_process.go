@@ -33,7 +33,7 @@ type RedisServer struct {
 
 	mu   sync.Mutex
 	cmd  *exec.Cmd
-	done chan struct{} // closed once the process is gone
+	done <-chan struct{} // closed once the process is gone
 }
 
 // redisPatience bounds every wait for a server.
@@ -120,14 +120,10 @@ func (s *RedisServer) start(args ...string) error {
 	}
 	cmd := exec.Command(binary, args...) //nolint:gosec // found on the path, for tests
 	cmd.SysProcAttr = redisProcess()
-	if err := cmd.Start(); err != nil {
+	done, err := StartBound(cmd)
+	if err != nil {
 		return err
 	}
-	done := make(chan struct{})
-	go func() {
-		_ = cmd.Wait()
-		close(done)
-	}()
 	s.mu.Lock()
 	s.cmd, s.done = cmd, done
 	s.mu.Unlock()

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/dify-sso/dify-sso/pkg/testserver"
 )
 
 // publicURL is the public address of every process of a fleet. Nobody listens there:
@@ -25,7 +27,7 @@ type process struct {
 	client
 	inner string
 	cmd   *exec.Cmd
-	ended chan struct{}
+	ended <-chan struct{}
 	said  *output
 }
 
@@ -62,15 +64,15 @@ func (f *fleet) serve(environ ...string) *process {
 func (f *fleet) start(environ ...string) *process {
 	f.t.Helper()
 	public, inner := freePort(f.t), freePort(f.t)
-	p := &process{client: client{t: f.t, base: "http://" + public}, inner: "http://" + inner, ended: make(chan struct{}), said: &output{}}
+	p := &process{client: client{t: f.t, base: "http://" + public}, inner: "http://" + inner, said: &output{}}
 	p.cmd = exec.Command(f.binary, "serve")
 	p.cmd.Env = f.environ(append([]string{"LISTEN=" + public, "INNER_LISTEN=" + inner, noLimits}, environ...)...)
 	p.cmd.Dir, p.cmd.Stderr = f.t.TempDir(), p.said
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := p.cmd.Start(); err != nil {
+	var err error
+	if p.ended, err = testserver.StartBound(p.cmd); err != nil {
 		f.t.Fatal(err)
 	}
-	go func() { _ = p.cmd.Wait(); close(p.ended) }()
 	f.t.Cleanup(func() { p.kill() })
 	return p
 }

@@ -112,7 +112,7 @@ var ctNames = []struct{ from, to string }{
 	{`[0-9a-f]{64}`, "KEY"},
 	{`\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z`, "TIME"},
 	{`http://127\.0\.0\.1:\d+`, "URL"},
-	{`\b[A-Za-z0-9_-]{43}\b`, "CODE"},
+	{`([ ="])[A-Za-z0-9_-]{43}`, "${1}CODE"}, // which may begin or end with a hyphen
 }
 
 // ctPlain gives a text in which what differs from run to run has names.

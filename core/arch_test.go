@@ -14,9 +14,8 @@ var bans = []archtest.Ban{
 	{From: "core", Never: []string{"sso-bridge", "github.com/crewjam/saml", "github.com/russellhaering/goxmldsig", "github.com/beevik/etree"},
 		Why: "the Community Edition carries no SAML"},
 	{From: "core", Never: []string{"github.com/chromedp"}, Why: "the browser drives tests alone"},
-	domain("account"), domain("console"), domain("devicegrant"), domain("installation"), domain("token"), domain("workspace"), domain("limits"), domain("authz"), domain("jobs"),
-	domain("access"), domain("account"), domain("console"), domain("devicegrant"), domain("installation"), domain("token"), domain("workspace"), domain("limits"), domain("authz"),
-	domain("operator"),
+	domain("access"), domain("account"), domain("authz"), domain("console"), domain("devicegrant"), domain("installation"), domain("jobs"), domain("limits"),
+	domain("operator"), domain("token"), domain("workspace"),
 	{From: "core/internal/webui", Never: append(transports, stores...), Why: "pages are templates and view models"},
 	{From: "core/internal/httpapi", Never: append([]string{"core/internal/sqlstore", "core/internal/memstore", "core/internal/redisstore", "core/internal/app"}, stores...),
 		But: driver, Why: "handlers ask services, never a store"},
@@ -25,8 +24,6 @@ var bans = []archtest.Ban{
 	{From: "core/internal/redisstore", Never: append([]string{"core/internal/sqlstore", "core/internal/memstore", "pkg/sqldb"}, transports...), Why: "storage packages know neither each other nor HTTP"},
 	{From: "core/internal/control", Never: append([]string{"core/internal/sqlstore", "core/internal/memstore", "core/internal/app", "core/internal/httpapi"}, stores...),
 		But: driver, Why: "what a command asks goes to a service, never to a store"},
-	{From: "core/internal/sqlstore", Never: append([]string{"core/internal/memstore"}, transports...), Why: "storage packages know neither each other nor HTTP"},
-	{From: "core/internal/memstore", Never: append([]string{"core/internal/sqlstore"}, transports...), Why: "storage packages know neither each other nor HTTP"},
 }
 
 var (

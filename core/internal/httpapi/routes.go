@@ -73,9 +73,20 @@ type row struct {
 	rule   authz.Rule
 	media  []string // content types of the body; none means that no body is read
 	body   int      // cap in bytes
+	// about describes the route in the API's document.
+	about operation
 	// first judges the headers before the body is looked at; most rows have none.
 	first  fiber.Handler
 	handle fiber.Handler
+}
+
+// operation is what the API's document says of a row. The values are zero values of the
+// types that the handler reads and writes, so that document and code cannot differ.
+type operation struct {
+	summary string
+	query   any         // a struct whose fields are the query parameters
+	body    any         // the request, of JSON and form alike
+	answers map[int]any // the body of each 2xx; nil where it has none
 }
 
 const (
@@ -90,60 +101,7 @@ var accountsOnly = []token.SubjectType{token.SubjectAccount}
 
 // table is every route of the public listener.
 func (a *api) table() []row {
-	return []row{
-		{method: http.MethodGet, path: base + "/_health", caller: open, handle: a.health},
-		{method: http.MethodGet, path: base + "/_version", caller: open, handle: a.version},
-		{method: http.MethodGet, path: base + "/_ready", caller: open, handle: a.ready},
-
-		{method: http.MethodPost, path: base + "/oauth/device/code", caller: open, shape: server.OAuth, media: []string{json, form}, body: small,
-			limits: []limit{{limits.DeviceCodeAddr, byAddress}, {limits.DeviceCodeAll, byInstallation}}, handle: a.deviceAuthorization},
-		// device.poll.addr is asked inside: it answers slow_down, after the request's shape.
-		{method: http.MethodPost, path: base + "/oauth/device/token", caller: open, shape: server.OAuth, media: []string{json, form}, body: small,
-			first: refuseBasic, handle: a.deviceToken},
-		{method: http.MethodGet, path: base + "/oauth/device/lookup", caller: open, limits: []limit{{limits.DeviceLookupAddr, byAddress}}, handle: a.deviceLookup},
-		{method: http.MethodPost, path: base + "/oauth/introspect", caller: client, shape: server.OAuth, media: []string{form}, body: small,
-			limits: []limit{{limits.IntrospectClient, byClient}}, handle: a.introspect},
-		{method: http.MethodPost, path: base + "/oauth/revoke", caller: open, shape: server.OAuth, media: []string{json, form}, body: small,
-			limits: []limit{{limits.RevokeAddr, byAddress}}, handle: a.revoke},
-		{method: http.MethodPost, path: base + "/oauth/device/approve", caller: cookieWrite, shape: server.Decision, media: []string{json}, body: small,
-			limits: []limit{{limits.DeviceDecideAccount, byAccount}}, handle: a.approve},
-		{method: http.MethodPost, path: base + "/oauth/device/deny", caller: cookieWrite, shape: server.Decision, media: []string{json}, body: small,
-			limits: []limit{{limits.DeviceDecideAccount, byAccount}}, handle: a.deny},
-
-		{method: http.MethodGet, path: base + "/account", caller: bearer, rule: authz.Rule{Subjects: accountsOnly, Extra: limits.AccountRead}, handle: a.account},
-		{method: http.MethodGet, path: base + "/account/sessions", caller: bearer, rule: authz.Rule{Subjects: accountsOnly}, handle: a.sessions},
-		{method: http.MethodDelete, path: base + "/account/sessions", caller: bearer, rule: authz.Rule{Subjects: accountsOnly}, handle: a.endOtherSessions},
-		{method: http.MethodDelete, path: base + "/account/sessions/self", caller: bearer, rule: authz.Rule{Subjects: accountsOnly}, handle: a.endOwnSession},
-		{method: http.MethodDelete, path: base + "/account/sessions/:id", caller: bearer, rule: authz.Rule{Subjects: accountsOnly}, handle: a.endSession},
-
-		{method: http.MethodGet, path: "/console/api/setup", caller: open, handle: a.setupState},
-		{method: http.MethodPost, path: "/console/api/setup", caller: setUp, media: []string{json}, body: small, limits: setupLimit, handle: a.setup},
-		{method: http.MethodPost, path: "/console/api/init", caller: setUp, handle: a.probeSetup},
-		{method: http.MethodPost, path: "/console/api/register", caller: setUp, handle: a.probeSetup},
-		{method: http.MethodPost, path: "/console/api/login", caller: signIn, media: []string{json}, body: small, handle: a.login},
-		{method: http.MethodPost, path: "/console/api/logout", caller: cookieLoose, handle: a.logout},
-		{method: http.MethodGet, path: "/console/api/csrf-token", caller: cookieRead, handle: a.csrfToken},
-		{method: http.MethodGet, path: "/console/api/account/profile", caller: cookieRead, handle: a.profile},
-		{method: http.MethodPost, path: "/console/api/account/password", caller: cookieWrite, media: []string{json}, body: small, handle: a.changePassword},
-		{method: http.MethodGet, path: "/console/api/sessions", caller: cookieRead, handle: a.consoleSessions},
-		{method: http.MethodDelete, path: "/console/api/sessions/:id", caller: cookieWrite, handle: a.endConsoleSession},
-		{method: http.MethodGet, path: "/console/api/workspaces", caller: cookieRead, handle: a.consoleWorkspaces},
-
-		{method: http.MethodGet, path: "/", caller: page, shape: server.Page, handle: a.rootPage},
-		{method: http.MethodGet, path: "/setup", caller: page, shape: server.Page, handle: a.setupPage},
-		{method: http.MethodPost, path: "/setup", caller: pageWrite, shape: server.Page, media: []string{form}, body: small, limits: setupLimit, handle: a.setupForm},
-		{method: http.MethodGet, path: "/signin", caller: page, shape: server.Page, handle: a.signInPage},
-		{method: http.MethodPost, path: "/signin", caller: pageWrite, shape: server.Page, media: []string{form}, body: small, handle: a.signInForm},
-		{method: http.MethodPost, path: "/signout", caller: pageSignedWrite, shape: server.Page, media: []string{form}, body: small, handle: a.signOutForm},
-		{method: http.MethodGet, path: "/device", caller: page, shape: server.Page, handle: a.devicePage},
-		{method: http.MethodPost, path: "/device", caller: pageWrite, shape: server.Page, media: []string{form}, body: small, handle: a.deviceEntryForm},
-		{method: http.MethodPost, path: "/device/authorize", caller: pageSignedWrite, shape: server.Page, media: []string{form}, body: small,
-			limits: []limit{{limits.DeviceDecideAccount, byAccount}}, handle: a.deviceDecisionForm},
-		{method: http.MethodGet, path: "/account/sessions", caller: pageSigned, shape: server.Page, handle: a.sessionsPage},
-		{method: http.MethodGet, path: "/account/sessions/end", caller: pageSigned, shape: server.Page, handle: a.confirmEndPage},
-		{method: http.MethodPost, path: "/account/sessions/end", caller: pageSignedWrite, shape: server.Page, media: []string{form}, body: small, handle: a.endForm},
-		{method: http.MethodGet, path: "/static/:name", caller: static, handle: a.staticFile},
-	}
+	return slices.Concat(a.metaRows(), a.oauthRows(), a.accountRows(), a.consoleRows(), a.pageRows())
 }
 
 // mount refuses a row that does not say what it needs to.

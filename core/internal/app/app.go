@@ -210,7 +210,7 @@ func (a *App) mount(metrics *telemetry.Metrics, deps httpapi.Deps) error {
 		return err
 	}
 	httpapi.MountInner(a.inner, httpapi.Inner{
-		Readiness: a.Readiness, Metrics: metrics.Registry, OperatorKey: a.Settings.OperatorKey, Access: a.Access,
+		Readiness: a.Readiness, Metrics: metrics.Registry, Profiles: a.Settings.PprofEnabled, OperatorKey: a.Settings.OperatorKey, Access: a.Access,
 		ForwardAuthKey: a.Settings.ForwardAuthKey, Bearer: deps.Bearer, Recorder: deps.Recorder, Now: deps.Now,
 	})
 	return nil

@@ -160,6 +160,9 @@ func judge(cfg Config, problems *config.Problems) *Settings {
 	if !cfg.CleanTokens {
 		s.Warnings = append(s.Warnings, "ENABLE_CLEAN_OAUTH_ACCESS_TOKENS_TASK=false: tokens that are over are never deleted")
 	}
+	if cfg.PprofEnabled {
+		s.Warnings = append(s.Warnings, "PPROF_ENABLED=true: whoever reaches the second listener can read this process's memory")
+	}
 	s.judgeLimits(problems)
 	s.judgeCallers(problems)
 	return s

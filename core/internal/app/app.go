@@ -153,6 +153,12 @@ func (a *App) build(ctx context.Context, k *keys) error {
 	if err != nil {
 		return err
 	}
+	members, err := workspace.NewMembers(workspace.MembersDeps{
+		Store: st.Members, Access: a.Access, Console: sessions, Passwords: passwords, Recorder: recorder, Now: now, MemberLimit: s.MemberLimit,
+	})
+	if err != nil {
+		return err
+	}
 	if err := a.command(); err != nil {
 		return err
 	}
@@ -173,7 +179,7 @@ func (a *App) build(ctx context.Context, k *keys) error {
 	}
 	return a.mount(metrics, httpapi.Deps{
 		Installation: a.Installation, Access: a.Access, Console: sessions, Devices: a.devices, Entries: devicegrant.NewEntries(k.entry),
-		Tokens: a.tokens, Workspaces: workspaces, Bearer: bearer, Clients: s.clients, Limits: a.limits, UI: webui.New(s.Public),
+		Tokens: a.tokens, Workspaces: workspaces, Members: members, Bearer: bearer, Clients: s.clients, Limits: a.limits, UI: webui.New(s.Public),
 		Recorder: recorder, Log: a.opts.Log, Now: now, Public: s.Public, Version: a.opts.Version, Kinds: kinds,
 		SessionMax: days(s.SessionMaxDays), Ready: func() bool { return a.answering(context.Background()).Ready() },
 		Origins: s.CORSAllowOrigins, WithoutAPI: !s.OpenAPIEnabled, WithoutBearers: !s.EnableBearer,

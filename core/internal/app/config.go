@@ -57,6 +57,8 @@ type Config struct {
 	SessionMaxDays    int    `env:"SESSION_MAX_DAYS" doc:"days after which every browser is signed out; 1 to 90"`
 	PasswordMinLength int    `env:"PASSWORD_MIN_LENGTH" doc:"least length of a new password in characters; 8 to 64"`
 
+	MemberLimit int `env:"WORKSPACE_MEMBER_LIMIT" doc:"members that a workspace may have, those included that have not accepted yet; 0 to 1000000, 0 is no limit"`
+
 	OperatorKey secret.Text `env:"OPERATOR_API_KEY" doc:"at least 32 bytes; opens the operator's routes of the second listener, which do not exist without it"`
 
 	SetupToken secret.Text `env:"SETUP_TOKEN" doc:"set-up code to use in place of one that is drawn"`

@@ -121,6 +121,7 @@ func judge(cfg Config, problems *config.Problems) *Settings {
 	within("AUDIT_RETENTION_DAYS", cfg.AuditRetentionDays, 0, MaxAuditDays)
 	within("SESSION_IDLE_HOURS", cfg.SessionIdleHours, 1, 168)
 	within("SESSION_MAX_DAYS", cfg.SessionMaxDays, 1, 90)
+	within("WORKSPACE_MEMBER_LIMIT", cfg.MemberLimit, 0, 1_000_000)
 	within("PASSWORD_MIN_LENGTH", cfg.PasswordMinLength, 8, 64)
 	within("MAX_HEADER_BYTES", cfg.MaxHeaderBytes, 4096, 65536)
 	within("MAX_CONNECTIONS", cfg.MaxConnections, 16, 1_000_000)

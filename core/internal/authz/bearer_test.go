@@ -17,6 +17,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/memstore"
 	"github.com/dify-sso/dify-sso/core/internal/storetest"
 	"github.com/dify-sso/dify-sso/core/internal/token"
+	"github.com/dify-sso/dify-sso/core/internal/workspace"
 	"github.com/dify-sso/dify-sso/pkg/fault"
 	"github.com/dify-sso/dify-sso/pkg/ratelimit"
 	"github.com/dify-sso/dify-sso/pkg/secret"
@@ -41,6 +42,11 @@ func (s *tokens) ResolveKnown(_ context.Context, kind token.Kind, digest secret.
 	return token.Identity{Context: token.Context{SessionID: "session", Subject: token.AccountSubject("ada", ""), AccountName: "Ada"}, Kind: kind}, nil
 }
 
+// Place is asked by no rule of the fuzz targets.
+func (s *tokens) Place(context.Context, string, string) (workspace.Membership, error) {
+	panic("asked for a workspace")
+}
+
 func (s *tokens) Used(id string, _ time.Time, ip string) { s.used = append(s.used, id+" "+ip) }
 
 var (
@@ -60,6 +66,7 @@ type gate struct {
 	t      *testing.T
 	tokens *tokens
 	faults storetest.Faults
+	spaces storetest.Faults
 }
 
 func newGate(t *testing.T, overrides map[limits.Name]limits.Override) *gate {
@@ -74,7 +81,11 @@ func newGate(t *testing.T, overrides map[limits.Name]limits.Override) *gate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.BearerAuthenticator, err = authz.New(authz.Deps{Kinds: kinds, Tokens: g.tokens, Gate: storetest.FaultyGate(memstore.Gate{Counters: counters, Bearers: g.Bearers}, &g.faults), Limits: table, Recorder: g.Recorder, Now: g.Clock.Now})
+	places, err := workspace.New(storetest.FaultyWorkspaces(g.Workspaces, &g.spaces))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.BearerAuthenticator, err = authz.New(authz.Deps{Places: places, Kinds: kinds, Tokens: g.tokens, Gate: storetest.FaultyGate(memstore.Gate{Counters: counters, Bearers: g.Bearers}, &g.faults), Limits: table, Recorder: g.Recorder, Now: g.Clock.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -337,6 +348,7 @@ func TestNewChecksWhatItNeeds(t *testing.T) {
 	whole := newGate(t, nil).Deps
 	for name, drop := range map[string]func(*authz.Deps){
 		"kinds": func(d *authz.Deps) { d.Kinds = nil }, "tokens": func(d *authz.Deps) { d.Tokens = nil }, "limits": func(d *authz.Deps) { d.Limits = nil },
+		"places": func(d *authz.Deps) { d.Places = nil }, "gate": func(d *authz.Deps) { d.Gate = nil },
 		"recorder": func(d *authz.Deps) { d.Recorder = nil }, "clock": func(d *authz.Deps) { d.Now = nil },
 	} {
 		d := whole

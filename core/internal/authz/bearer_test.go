@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/dify-sso/dify-sso/core/internal/authz"
@@ -29,6 +30,7 @@ type tokens struct {
 	err      error // instead of an answer
 	resolved int
 	used     []string
+	account  string // whose the live token is; empty is ada's
 }
 
 func (s *tokens) ResolveKnown(_ context.Context, kind token.Kind, digest secret.Digest, known token.Remembered, cached bool) (token.Identity, error) {
@@ -39,7 +41,11 @@ func (s *tokens) ResolveKnown(_ context.Context, kind token.Kind, digest secret.
 	if digest != secret.DigestOf(s.live) {
 		return token.Identity{}, token.ErrInvalid.Because(token.CauseUnknown)
 	}
-	return token.Identity{Context: token.Context{SessionID: "session", Subject: token.AccountSubject("ada", ""), AccountName: "Ada"}, Kind: kind}, nil
+	who := "ada"
+	if s.account != "" {
+		who = s.account
+	}
+	return token.Identity{Context: token.Context{SessionID: "session", Subject: token.AccountSubject(who, ""), AccountName: "Ada"}, Kind: kind}, nil
 }
 
 // Place is asked by no rule of the fuzz targets.
@@ -342,6 +348,75 @@ func TestBadBearers(t *testing.T) {
 			t.Fatalf("events %v, want %s", got, want)
 		}
 	})
+}
+
+func TestTheWorkspace(t *testing.T) {
+	g := newGate(t, nil)
+	who := g.AddActive(t, "ada@example.com")
+	g.tokens.account = who.ID
+	w := g.AddWorkspaceOf(t, "w", who.ID)
+	foreign := g.AddWorkspaceOf(t, "foreign", g.AddActive(t, "bob@example.com").ID)
+	ask := func(ctx context.Context, id string, roles ...workspace.Role) (authz.Caller, error) {
+		p := presented("Bearer " + good)
+		p.Workspace = id
+		return g.Authenticate(ctx, authz.Rule{Subjects: accounts, Workspace: true, Roles: roles}, p)
+	}
+	t.Run("a member, any and of a role", func(t *testing.T) {
+		for _, roles := range [][]workspace.Role{nil, workspace.Managers, {workspace.Owner}} {
+			c, err := ask(t.Context(), w.ID, roles...)
+			if err != nil || c.Place.Workspace.ID != w.ID || c.Place.Role != workspace.Owner {
+				t.Fatalf("%+v, %v", c.Place, err)
+			}
+		}
+		if _, err := ask(t.Context(), w.ID, workspace.Normal, workspace.Editor); !errors.Is(err, workspace.ErrRole) {
+			t.Fatal(err)
+		}
+	})
+	t.Run("nobody's is asked for without SQL, another's is none", func(t *testing.T) {
+		for _, id := range []string{"", "x", strings.ToUpper(w.ID)} {
+			g.spaces.Clear()
+			if _, err := ask(t.Context(), id); !errors.Is(err, workspace.ErrNotFound) || g.spaces.Total() != 0 {
+				t.Fatalf("%q: %v after %d reads", id, err, g.spaces.Total())
+			}
+		}
+		g.Archive(t, foreign.ID)
+		g.AddMember(t, foreign.ID, who.ID, workspace.Admin, false)
+		for _, id := range []string{foreign.ID, who.ID} {
+			if _, err := ask(t.Context(), id, workspace.Owner); !errors.Is(err, workspace.ErrNotFound) {
+				t.Fatal(err)
+			}
+		}
+	})
+	t.Run("down", func(t *testing.T) {
+		g.spaces.Clear()
+		g.spaces.Plan(storetest.Fault{Method: "Place"})
+		if _, err := ask(t.Context(), w.ID); fault.Of(err).Kind() != fault.Unavailable {
+			t.Fatal(err)
+		}
+	})
+	t.Run("slower than anybody waits", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			d := g.Deps
+			d.Places = silent{}
+			b, err := authz.New(d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			begun := time.Now()
+			_, err = b.Authenticate(t.Context(), authz.Rule{Subjects: accounts, Workspace: true}, presented("Bearer "+good))
+			if took := time.Since(begun); fault.Of(err).Kind() != fault.Unavailable || took > 10*time.Second {
+				t.Fatalf("after %s: %v", took, err)
+			}
+		})
+	})
+}
+
+// silent never answers.
+type silent struct{}
+
+func (silent) Place(ctx context.Context, _, _ string) (workspace.Membership, error) {
+	<-ctx.Done()
+	return workspace.Membership{}, ctx.Err()
 }
 
 func TestNewChecksWhatItNeeds(t *testing.T) {

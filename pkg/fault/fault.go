@@ -48,8 +48,8 @@ type Error struct {
 // Loc the path to the field, Msg a sentence. None of them carries the refused
 // value.
 type Detail struct {
-	Type string `json:"type"`
-	Loc  []any  `json:"loc"`
+	Type string `json:"type" doc:"a stable word, such as missing"`
+	Loc  []any  `json:"loc" doc:"the path to the input: names and indexes"`
 	Msg  string `json:"msg"`
 }
 

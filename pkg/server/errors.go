@@ -53,14 +53,19 @@ var statuses = map[fault.Kind]int{
 // Status is the HTTP status of a kind.
 func Status(k fault.Kind) int { return statuses[k] }
 
-// body is the canonical failure; members that are absent are left out, never null.
-type body struct {
-	Code    string         `json:"code"`
-	Message string         `json:"message"`
-	Status  int            `json:"status"`
-	Hint    string         `json:"hint,omitempty"`
-	Details []fault.Detail `json:"details,omitempty"`
-	Error   string         `json:"error,omitempty"`
+// Failure is the canonical body; members that are absent are left out, never null.
+type Failure struct {
+	Code    string         `json:"code" doc:"the stable reason"`
+	Message string         `json:"message" doc:"a sentence for people"`
+	Status  int            `json:"status" doc:"the HTTP status"`
+	Hint    string         `json:"hint,omitempty" doc:"what to do instead"`
+	Details []fault.Detail `json:"details,omitempty" doc:"one entry per refused input"`
+	Error   string         `json:"error,omitempty" doc:"on OAuth routes the protocol's word, where a decision is made the code once more"`
+}
+
+// Verdict is the body of an answer of the OAuth protocol itself.
+type Verdict struct {
+	Error string `json:"error" doc:"RFC 6749 section 5.2, RFC 8628 section 3.5"`
 }
 
 // encode gives the JSON of a failure in a shape.
@@ -68,14 +73,12 @@ func encode(f *fault.Error, shape Shape) []byte {
 	var v any
 	switch {
 	case f.IsVerdict() && shape == OAuth:
-		v = struct {
-			Error string `json:"error"`
-		}{f.Code()}
+		v = Verdict{f.Code()}
 	default:
-		b := body{Code: f.Code(), Message: f.Text(), Status: Status(f.Kind()), Hint: f.Hint(), Details: f.Details()}
+		b := Failure{Code: f.Code(), Message: f.Text(), Status: Status(f.Kind()), Hint: f.Hint(), Details: f.Details()}
 		switch shape {
 		case OAuth:
-			b.Error = oauthError(b.Status)
+			b.Error = OAuthError(b.Status)
 		case Decision:
 			b.Error = b.Code
 		}
@@ -88,9 +91,9 @@ func encode(f *fault.Error, shape Shape) []byte {
 	return out
 }
 
-// oauthError names a failure of the transport in the protocol's words
+// OAuthError names a failure of the transport in the protocol's words
 // (RFC 6749 section 5.2, RFC 8628 section 3.5).
-func oauthError(status int) string {
+func OAuthError(status int) string {
 	switch {
 	case status == http.StatusTooManyRequests:
 		return "slow_down"

@@ -63,6 +63,7 @@ var htTable = map[string]htRequest{
 	"GET /openapi/v1/_health":               {want: htAll(200)},
 	"GET /openapi/v1/_version":              {want: htAll(200)},
 	"GET /openapi/v1/_ready":                {want: htAll(200)},
+	"GET /openapi/v1/openapi.json":          {want: htAll(200)},
 	"POST /openapi/v1/oauth/device/code":    {json: htStart, want: htAll(200)},
 	"POST /openapi/v1/oauth/device/token":   {json: `{"client_id":"difyctl","device_code":"dc_x"}`, want: htAll(400)},
 	"GET /openapi/v1/oauth/device/lookup":   {query: "user_code=BCDF-GHJK", want: htAll(200)},

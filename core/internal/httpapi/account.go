@@ -15,15 +15,15 @@ import (
 )
 
 type accountJSON struct {
-	ID    string `json:"id"`
-	Email string `json:"email"`
+	ID    string `json:"id" api:"format=uuid"`
+	Email string `json:"email" api:"format=idn-email"`
 	Name  string `json:"name"`
 }
 
 type membershipJSON struct {
-	ID   string `json:"id"`
+	ID   string `json:"id" api:"format=uuid"`
 	Name string `json:"name"`
-	Role string `json:"role"`
+	Role string `json:"role" api:"enum=owner|admin|editor|normal"`
 }
 
 func memberships(list []workspace.Membership) []membershipJSON {
@@ -35,12 +35,12 @@ func memberships(list []workspace.Membership) []membershipJSON {
 }
 
 type accountResponse struct {
-	SubjectType   string           `json:"subject_type"`
-	SubjectEmail  string           `json:"subject_email"`
-	SubjectIssuer *string          `json:"subject_issuer"`
+	SubjectType   string           `json:"subject_type" api:"enum=account|external_sso"`
+	SubjectEmail  string           `json:"subject_email" api:"format=idn-email"`
+	SubjectIssuer *string          `json:"subject_issuer" doc:"the identity provider of an external subject"`
 	Account       *accountJSON     `json:"account"`
 	Workspaces    []membershipJSON `json:"workspaces"`
-	Default       *string          `json:"default_workspace_id"`
+	Default       *string          `json:"default_workspace_id" api:"format=uuid"`
 }
 
 // account says whom the token stands for.
@@ -62,21 +62,21 @@ func (a *api) account(c *fiber.Ctx) error {
 }
 
 type sessionJSON struct {
-	ID          string  `json:"id"`
-	Prefix      string  `json:"prefix"`
+	ID          string  `json:"id" api:"format=uuid"`
+	Prefix      string  `json:"prefix" doc:"the kind of token" api:"enum=dfoa_|dfoe_"`
 	ClientID    string  `json:"client_id"`
 	Label       string  `json:"device_label"`
-	CreatedAt   string  `json:"created_at"`
-	LastUsedAt  *string `json:"last_used_at"`
-	ExpiresAt   string  `json:"expires_at"`
-	Current     bool    `json:"current"`
-	SubjectType string  `json:"subject_type"`
+	CreatedAt   string  `json:"created_at" api:"format=date-time"`
+	LastUsedAt  *string `json:"last_used_at" api:"format=date-time"`
+	ExpiresAt   string  `json:"expires_at" api:"format=date-time"`
+	Current     bool    `json:"current" doc:"whether the request carries this one's token"`
+	SubjectType string  `json:"subject_type" api:"enum=account|external_sso"`
 }
 
 type pageJSON[T any] struct {
-	Page    int  `json:"page"`
-	Limit   int  `json:"limit"`
-	Total   int  `json:"total"`
+	Page    int  `json:"page" api:"min=1"`
+	Limit   int  `json:"limit" api:"min=1;max=200"`
+	Total   int  `json:"total" api:"min=0"`
 	HasMore bool `json:"has_more"`
 	Data    []T  `json:"data"`
 }
@@ -85,6 +85,12 @@ const (
 	sessionsLimit = 100
 	maxLimit      = 200
 )
+
+// sessionsQuery describes what parsePaging takes for a list of sessions.
+type sessionsQuery struct {
+	Page  int `json:"page" api:"min=1;default=1"`
+	Limit int `json:"limit" api:"min=1;max=200;default=100"`
+}
 
 // sessions lists the caller's own live sessions, newest first.
 func (a *api) sessions(c *fiber.Ctx) error {
@@ -142,8 +148,8 @@ func inRange(p *wire.Problems, name, text string, low, high int) int {
 }
 
 type revokedResponse struct {
-	Status  string `json:"status"`
-	Revoked *int   `json:"revoked,omitempty"`
+	Status  string `json:"status" api:"enum=revoked"`
+	Revoked *int   `json:"revoked,omitempty" doc:"how many, where several may end"`
 }
 
 // endOwnSession is the logout of a client.

@@ -62,8 +62,9 @@ type Deps struct {
 
 type api struct {
 	Deps
-	public string
-	https  bool
+	document []byte // openapi.json
+	public   string
+	https    bool
 }
 
 // Mount adds every row of the route table to app. It fails when a row is
@@ -80,6 +81,9 @@ func Mount(app *fiber.App, d Deps) error {
 	a := newAPI(d)
 	rows, err := a.rows()
 	if err != nil {
+		return err
+	}
+	if a.document, err = a.describe(a.table()); err != nil {
 		return err
 	}
 	for _, r := range rows {

@@ -18,14 +18,16 @@ import (
 	"github.com/dify-sso/dify-sso/pkg/wire"
 )
 
+type passwordRequest struct {
+	Old    *string `json:"password" doc:"the present one, in plain text" api:"required;min=1"`
+	New    *string `json:"new_password" api:"required;min=1"`
+	Tokens bool    `json:"revoke_tokens" doc:"whether all signed-in devices end too" api:"default=false"`
+}
+
 // changePassword takes the old password again, within the budget of wrong ones that
 // signing in has: a stolen session must not be a way to guess it.
 func (a *api) changePassword(c *fiber.Ctx) error {
-	var req struct {
-		Old    *string `json:"password"`
-		New    *string `json:"new_password"`
-		Tokens bool    `json:"revoke_tokens"`
-	}
+	var req passwordRequest
 	if err := decodeJSON(c, &req); err != nil {
 		return err
 	}
@@ -65,14 +67,18 @@ func passwordRule(a *api) string {
 }
 
 type browserJSON struct {
-	ID         string `json:"id"`
-	How        string `json:"how"`
-	CreatedAt  string `json:"created_at"`
-	LastSeenAt string `json:"last_seen_at"`
-	ExpiresAt  string `json:"expires_at"`
+	ID         string `json:"id" api:"format=uuid"`
+	How        string `json:"how" doc:"how it was signed in" api:"enum=setup|password|activation|sso"`
+	CreatedAt  string `json:"created_at" api:"format=date-time"`
+	LastSeenAt string `json:"last_seen_at" api:"format=date-time"`
+	ExpiresAt  string `json:"expires_at" api:"format=date-time"`
 	IP         string `json:"ip"`
 	UserAgent  string `json:"user_agent"`
 	Current    bool   `json:"current"`
+}
+
+type consoleSessionsResponse struct {
+	Sessions []browserJSON `json:"sessions"`
 }
 
 // consoleSessions lists the browsers that the account is signed in with, newest first.
@@ -82,9 +88,7 @@ func (a *api) consoleSessions(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	out := struct {
-		Sessions []browserJSON `json:"sessions"`
-	}{make([]browserJSON, 0, len(list))}
+	out := consoleSessionsResponse{make([]browserJSON, 0, len(list))}
 	for _, s := range list {
 		out.Sessions = append(out.Sessions, browserJSON{
 			ID: s.ID, How: string(s.How), CreatedAt: stamp(s.CreatedAt), LastSeenAt: stamp(s.LastSeenAt), ExpiresAt: stamp(s.ExpiresAt),

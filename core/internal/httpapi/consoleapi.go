@@ -17,19 +17,21 @@ import (
 )
 
 type resultResponse struct {
-	Result string `json:"result"`
+	Result string `json:"result" api:"enum=success"`
 }
 
 var success = resultResponse{"success"}
 
+type loginRequest struct {
+	Email    *string `json:"email" api:"required;min=1"`
+	Password *string `json:"password" doc:"base64 of the UTF-8 password" api:"required;min=1"`
+	Remember bool    `json:"remember_me" doc:"whether the session outlives the browser" api:"default=false"`
+}
+
 // login signs a script in. The password comes in base64 here alone, as existing
 // scripts send it.
 func (a *api) login(c *fiber.Ctx) error {
-	var req struct {
-		Email    *string `json:"email"`
-		Password *string `json:"password"`
-		Remember bool    `json:"remember_me"`
-	}
+	var req loginRequest
 	if err := decodeJSON(c, &req); err != nil {
 		return err
 	}
@@ -117,25 +119,42 @@ func (a *api) logout(c *fiber.Ctx) error {
 	return c.JSON(success)
 }
 
+type csrfTokenResponse struct {
+	Token string `json:"csrf_token" doc:"for the header X-CSRF-Token of this session's writes"`
+}
+
 func (a *api) csrfToken(c *fiber.Ctx) error {
-	return c.JSON(struct {
-		Token string `json:"csrf_token"`
-	}{a.Console.CSRFToken(signed(c).Session.TokenHash)})
+	return c.JSON(csrfTokenResponse{a.Console.CSRFToken(signed(c).Session.TokenHash)})
+}
+
+type profileResponse struct {
+	ID        string  `json:"id" api:"format=uuid"`
+	Name      string  `json:"name"`
+	Email     string  `json:"email" api:"format=idn-email"`
+	Avatar    *string `json:"avatar"`
+	Language  string  `json:"interface_language"`
+	Timezone  string  `json:"timezone"`
+	LastLogin *string `json:"last_login_at" api:"format=date-time"`
+	Status    string  `json:"status" api:"enum=pending|active|banned|closed"`
+	Admin     bool    `json:"deployment_admin"`
 }
 
 func (a *api) profile(c *fiber.Ctx) error {
 	who := signed(c).Account
-	return c.JSON(struct {
-		ID        string  `json:"id"`
-		Name      string  `json:"name"`
-		Email     string  `json:"email"`
-		Avatar    *string `json:"avatar"`
-		Language  string  `json:"interface_language"`
-		Timezone  string  `json:"timezone"`
-		LastLogin *string `json:"last_login_at"`
-		Status    string  `json:"status"`
-		Admin     bool    `json:"deployment_admin"`
-	}{who.ID, who.Name, who.Email, nil, who.InterfaceLanguage, who.Timezone, stampOrNil(who.LastLoginAt), string(who.Status), who.DeploymentAdmin})
+	return c.JSON(profileResponse{who.ID, who.Name, who.Email, nil, who.InterfaceLanguage, who.Timezone, stampOrNil(who.LastLoginAt), string(who.Status), who.DeploymentAdmin})
+}
+
+type consoleWorkspace struct {
+	ID        string `json:"id" api:"format=uuid"`
+	Name      string `json:"name"`
+	Role      string `json:"role" api:"enum=owner|admin|editor|normal"`
+	Status    string `json:"status" api:"enum=normal|archive"`
+	Current   bool   `json:"current"`
+	CreatedAt string `json:"created_at" api:"format=date-time"`
+}
+
+type consoleWorkspacesResponse struct {
+	Workspaces []consoleWorkspace `json:"workspaces"`
 }
 
 func (a *api) consoleWorkspaces(c *fiber.Ctx) error {
@@ -143,20 +162,10 @@ func (a *api) consoleWorkspaces(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	type item struct {
-		ID        string `json:"id"`
-		Name      string `json:"name"`
-		Role      string `json:"role"`
-		Status    string `json:"status"`
-		Current   bool   `json:"current"`
-		CreatedAt string `json:"created_at"`
-	}
-	out := struct {
-		Workspaces []item `json:"workspaces"`
-	}{make([]item, 0, len(list))}
+	out := consoleWorkspacesResponse{make([]consoleWorkspace, 0, len(list))}
 	for _, m := range list {
 		w := m.Workspace
-		out.Workspaces = append(out.Workspaces, item{w.ID, w.Name, string(m.Role), string(w.Status), m.Current, stamp(w.CreatedAt)})
+		out.Workspaces = append(out.Workspaces, consoleWorkspace{w.ID, w.Name, string(m.Role), string(w.Status), m.Current, stamp(w.CreatedAt)})
 	}
 	return c.JSON(out)
 }

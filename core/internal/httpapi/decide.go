@@ -14,8 +14,12 @@ import (
 	"github.com/dify-sso/dify-sso/pkg/wire"
 )
 
+type decisionRequest struct {
+	UserCode *string `json:"user_code" doc:"in any case, with or without its hyphen" api:"required;min=1"`
+}
+
 type decisionResponse struct {
-	Status string `json:"status"`
+	Status string `json:"status" api:"enum=approved|denied"`
 }
 
 // approve lets the signed-in account be signed in by the device that shows the code.
@@ -43,9 +47,7 @@ func (a *api) deny(c *fiber.Ctx) error {
 }
 
 func parseUserCode(c *fiber.Ctx) (string, error) {
-	var req struct {
-		UserCode *string `json:"user_code"`
-	}
+	var req decisionRequest
 	if err := decodeJSON(c, &req); err != nil {
 		return "", err
 	}

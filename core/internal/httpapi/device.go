@@ -27,12 +27,18 @@ var (
 	errInvalidClient        = fault.Verdict(fault.Unauthenticated, "invalid_client")
 )
 
+type deviceAuthorizationRequest struct {
+	ClientID *string `json:"client_id" api:"required;pattern=^[A-Za-z0-9._-]{1,64}$"`
+	Label    *string `json:"device_label" doc:"what the person reads about this device; a form may leave it out" api:"required=json;min=1"`
+	Scope    any     `json:"scope" doc:"ignored: scopes are a property of the kind of token"`
+}
+
 type deviceAuthorizationResponse struct {
-	DeviceCode      string `json:"device_code"`
-	UserCode        string `json:"user_code"`
-	VerificationURI string `json:"verification_uri"`
-	ExpiresIn       int    `json:"expires_in"`
-	Interval        int    `json:"interval"`
+	DeviceCode      string `json:"device_code" doc:"secret of the client" api:"pattern=^dc_[A-Za-z0-9_-]{43}$"`
+	UserCode        string `json:"user_code" doc:"what the person types" api:"pattern=^[A-Z3-9]{4}-[A-Z3-9]{4}$"`
+	VerificationURI string `json:"verification_uri" doc:"where the person types it" api:"format=uri"`
+	ExpiresIn       int    `json:"expires_in" doc:"seconds"`
+	Interval        int    `json:"interval" doc:"seconds between polls" api:"min=1"`
 }
 
 // deviceAuthorization serves the device authorization request (RFC 8628 section
@@ -55,10 +61,7 @@ func (a *api) deviceAuthorization(c *fiber.Ctx) error {
 // parseStart takes JSON as existing clients send it and the form of RFC 8628. A form
 // may leave the label out, for the RFC does not know it.
 func parseStart(c *fiber.Ctx) (devicegrant.Start, error) {
-	var req struct {
-		ClientID *string `json:"client_id"`
-		Label    *string `json:"device_label"`
-	}
+	var req deviceAuthorizationRequest
 	fromForm, err := decodeEither(c, &req, func(v wire.Values) {
 		req.ClientID, req.Label = member(v, "client_id"), member(v, "device_label")
 	})
@@ -84,18 +87,24 @@ func parseStart(c *fiber.Ctx) (devicegrant.Start, error) {
 	return start, problems.Fault(server.ErrBadRequest)
 }
 
+type deviceTokenRequest struct {
+	ClientID   *string `json:"client_id" api:"required;pattern=^[A-Za-z0-9._-]{1,64}$"`
+	DeviceCode *string `json:"device_code" api:"required;min=1"`
+	GrantType  *string `json:"grant_type" doc:"required in a form" api:"required=form;enum=urn:ietf:params:oauth:grant-type:device_code"`
+}
+
 type tokenResponse struct {
-	Token       string           `json:"token"`
-	AccessToken string           `json:"access_token"`
-	TokenType   string           `json:"token_type"`
-	ExpiresIn   int              `json:"expires_in"`
-	ExpiresAt   string           `json:"expires_at"`
-	Scope       string           `json:"scope"`
-	SubjectType string           `json:"subject_type"`
+	Token       string           `json:"token" doc:"the same as access_token"`
+	AccessToken string           `json:"access_token" api:"pattern=^(dfoa|dfoe)_[A-Za-z0-9_-]{43}$"`
+	TokenType   string           `json:"token_type" api:"enum=Bearer"`
+	ExpiresIn   int              `json:"expires_in" doc:"seconds"`
+	ExpiresAt   string           `json:"expires_at" api:"format=date-time"`
+	Scope       string           `json:"scope" doc:"scopes, separated by spaces"`
+	SubjectType string           `json:"subject_type" api:"enum=account|external_sso"`
 	Account     *accountJSON     `json:"account"`
 	Workspaces  []membershipJSON `json:"workspaces"`
-	Default     *string          `json:"default_workspace_id"`
-	TokenID     string           `json:"token_id"`
+	Default     *string          `json:"default_workspace_id" api:"format=uuid"`
+	TokenID     string           `json:"token_id" doc:"id of the session" api:"format=uuid"`
 }
 
 // refuseBasic turns client authentication away. The clients are public, and a library
@@ -151,11 +160,7 @@ func newTokenResponse(r devicegrant.Redeemed) tokenResponse {
 }
 
 func parsePoll(c *fiber.Ctx) (devicegrant.PollRequest, error) {
-	var req struct {
-		ClientID   *string `json:"client_id"`
-		DeviceCode *string `json:"device_code"`
-		GrantType  *string `json:"grant_type"`
-	}
+	var req deviceTokenRequest
 	fromForm, err := decodeEither(c, &req, func(v wire.Values) {
 		req.ClientID, req.DeviceCode, req.GrantType = member(v, "client_id"), member(v, "device_code"), member(v, "grant_type")
 	})
@@ -180,6 +185,16 @@ func parsePoll(c *fiber.Ctx) (devicegrant.PollRequest, error) {
 	return devicegrant.PollRequest{DeviceCode: secret.New(code), ClientID: clientID, IP: server.ClientIP(c).String()}, nil
 }
 
+type deviceLookupQuery struct {
+	UserCode *string `json:"user_code" doc:"in any case, with or without its hyphen" api:"required;min=1"`
+}
+
+type deviceLookupResponse struct {
+	Valid     bool    `json:"valid"`
+	Remaining int     `json:"expires_in_remaining" doc:"seconds" api:"min=0"`
+	ClientID  *string `json:"client_id"`
+}
+
 // deviceLookup says whether a user code waits for a decision; every other code reads
 // alike.
 func (a *api) deviceLookup(c *fiber.Ctx) error {
@@ -188,15 +203,12 @@ func (a *api) deviceLookup(c *fiber.Ctx) error {
 		return server.ErrBadRequest.Because(err)
 	}
 	var problems wire.Problems
-	typed := requireText(&problems, member(query, "user_code"), "user_code")
+	asked := deviceLookupQuery{UserCode: member(query, "user_code")}
+	typed := requireText(&problems, asked.UserCode, "user_code")
 	if err := problems.Fault(server.ErrBadRequest); err != nil {
 		return err
 	}
-	var out struct {
-		Valid     bool    `json:"valid"`
-		Remaining int     `json:"expires_in_remaining"`
-		ClientID  *string `json:"client_id"`
-	}
+	var out deviceLookupResponse
 	g, err := a.findCode(c, typed, nil)
 	switch {
 	case err == nil:

@@ -86,7 +86,7 @@ func (a *api) guards(r row) []fiber.Handler {
 // only the oldest caches read (docs/specs/v1.0/server/middleware.md, Headers).
 func (r row) cacheable() bool {
 	return r.caller == static ||
-		slices.ContainsFunc([]string{base + "/_", base + "/workspaces", wellKnown}, func(p string) bool { return strings.HasPrefix(r.path, p) })
+		slices.ContainsFunc([]string{base + "/_", base + "/workspaces", documentPath, wellKnown}, func(p string) bool { return strings.HasPrefix(r.path, p) })
 }
 
 // challenge gives the WWW-Authenticate of a class of caller: a cookie route never

@@ -14,28 +14,42 @@ import (
 // metadata, which they ignore.
 const compatible = "1.14.2"
 
+type healthResponse struct {
+	OK bool `json:"ok"`
+}
+
 // health answers while the process runs and touches nothing.
-func (a *api) health(c *fiber.Ctx) error {
-	return c.JSON(struct {
-		OK bool `json:"ok"`
-	}{true})
+func (a *api) health(c *fiber.Ctx) error { return c.JSON(healthResponse{true}) }
+
+type versionResponse struct {
+	Version string `json:"version" doc:"that of the API, after the plus sign that of this program"`
+	Edition string `json:"edition"`
 }
 
 func (a *api) version(c *fiber.Ctx) error {
-	return c.JSON(struct {
-		Version string `json:"version"`
-		Edition string `json:"edition"`
-	}{compatible + "+" + a.Version, edition})
+	return c.JSON(versionResponse{compatible + "+" + a.Version, edition})
+}
+
+// documentPath is where the API describes itself.
+const documentPath = base + "/openapi.json"
+
+// openAPI is the API's document, which is the same for everybody and as long as this
+// process runs.
+func (a *api) openAPI(c *fiber.Ctx) error {
+	c.Set(fiber.HeaderContentType, json)
+	return c.Send(a.document)
 }
 
 const readyRetry = 5 * time.Second
+
+type readyResponse struct {
+	Ready bool `json:"ready"`
+}
 
 // ready says whether every store can be asked, never which cannot.
 func (a *api) ready(c *fiber.Ctx) error {
 	if !a.Ready() {
 		return fault.ErrUnavailable.RetryAfter(readyRetry)
 	}
-	return c.JSON(struct {
-		Ready bool `json:"ready"`
-	}{true})
+	return c.JSON(readyResponse{true})
 }

@@ -26,18 +26,28 @@ func (a *api) clientGuard(c *fiber.Ctx) error {
 // introspection is the answer about a live token (RFC 7662 section 2.2). A sub is unique
 // together with its subject_issuer.
 type introspection struct {
-	Active        bool   `json:"active"`
-	Scope         string `json:"scope"`
+	Active        bool   `json:"active" api:"enum=true"`
+	Scope         string `json:"scope" doc:"scopes, separated by spaces"`
 	ClientID      string `json:"client_id"`
-	TokenType     string `json:"token_type"`
-	Exp           int64  `json:"exp"`
-	Iat           int64  `json:"iat"`
-	Iss           string `json:"iss"`
-	Sub           string `json:"sub"`
-	Jti           string `json:"jti"`
-	SubjectType   string `json:"subject_type"`
+	TokenType     string `json:"token_type" api:"enum=Bearer"`
+	Exp           int64  `json:"exp" doc:"unix seconds"`
+	Iat           int64  `json:"iat" doc:"unix seconds"`
+	Iss           string `json:"iss" api:"format=uri"`
+	Sub           string `json:"sub" doc:"the subject at subject_issuer"`
+	Jti           string `json:"jti" doc:"id of the session" api:"format=uuid"`
+	SubjectType   string `json:"subject_type" api:"enum=account|external_sso"`
 	SubjectIssuer string `json:"subject_issuer"`
-	Username      string `json:"username"`
+	Username      string `json:"username" api:"format=idn-email"`
+}
+
+// inactive is the answer about everything else.
+type inactive struct {
+	Active bool `json:"active" api:"enum=false"`
+}
+
+type introspectionRequest struct {
+	Token string `json:"token" api:"required;min=1"`
+	Hint  any    `json:"token_type_hint" doc:"ignored"`
 }
 
 // introspect says what a token is good for. Of one that is not live it says nothing
@@ -56,9 +66,7 @@ func (a *api) introspect(c *fiber.Ctx) error {
 		return err
 	}
 	if !live {
-		return c.JSON(struct {
-			Active bool `json:"active"`
-		}{})
+		return c.JSON(inactive{})
 	}
 	return c.JSON(introspection{
 		Active: true, Scope: who.Kind.ScopeText(), ClientID: who.ClientID, TokenType: "Bearer",
@@ -67,13 +75,19 @@ func (a *api) introspect(c *fiber.Ctx) error {
 	})
 }
 
+type revocationRequest struct {
+	Token    *string `json:"token" api:"required;min=1"`
+	ClientID *string `json:"client_id" doc:"when given, the token's own"`
+	Hint     any     `json:"token_type_hint" doc:"ignored"`
+}
+
+// revoked says nothing, as RFC 7009 section 2.2 has it.
+type revoked struct{}
+
 // revoke ends a token by itself (RFC 7009). The clients are public, so no credential is
 // looked at beside it.
 func (a *api) revoke(c *fiber.Ctx) error {
-	var req struct {
-		Token    *string `json:"token"`
-		ClientID *string `json:"client_id"`
-	}
+	var req revocationRequest
 	if _, err := decodeEither(c, &req, func(v wire.Values) {
 		req.Token, req.ClientID = member(v, "token"), member(v, "client_id")
 	}); err != nil {
@@ -90,7 +104,7 @@ func (a *api) revoke(c *fiber.Ctx) error {
 	if err := a.Tokens.Revoke(c.UserContext(), presented, clientID); err != nil {
 		return err
 	}
-	return c.JSON(struct{}{})
+	return c.JSON(revoked{})
 }
 
 func requireToken(v *string) (string, error) {

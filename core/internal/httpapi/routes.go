@@ -13,6 +13,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/authz"
 	"github.com/dify-sso/dify-sso/core/internal/limits"
 	"github.com/dify-sso/dify-sso/core/internal/token"
+	"github.com/dify-sso/dify-sso/pkg/fault"
 	"github.com/dify-sso/dify-sso/pkg/server"
 )
 
@@ -94,9 +95,11 @@ type row struct {
 // types that the handler reads and writes, so that document and code cannot differ.
 type operation struct {
 	summary string
-	query   any         // a struct whose fields are the query parameters
-	body    any         // the request, of JSON and form alike
-	answers map[int]any // the body of each 2xx; nil where it has none
+	query   any            // a struct whose fields are the query parameters
+	body    any            // the request, of JSON and form alike
+	strict  bool           // whether members of the body that nobody knows are refused
+	answers map[int]any    // the body of each 2xx; nil where it has none
+	fails   []*fault.Error // what the handler refuses with; the guards' refusals follow from the row
 }
 
 const (

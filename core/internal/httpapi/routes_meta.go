@@ -9,9 +9,14 @@ import (
 // metaRows tell of the service itself.
 func (a *api) metaRows() []row {
 	return []row{
-		{method: http.MethodGet, path: base + "/_health", caller: open, handle: a.health},
-		{method: http.MethodGet, path: base + "/_version", caller: open, handle: a.version},
-		{method: http.MethodGet, path: base + "/_ready", caller: open, handle: a.ready},
+		{method: http.MethodGet, path: base + "/_health", caller: open, handle: a.health,
+			about: operation{summary: "Whether the process runs", answers: map[int]any{200: healthResponse{}}}},
+		{method: http.MethodGet, path: base + "/_version", caller: open, handle: a.version,
+			about: operation{summary: "Version and edition", answers: map[int]any{200: versionResponse{}}}},
+		{method: http.MethodGet, path: base + "/_ready", caller: open, handle: a.ready,
+			about: operation{summary: "Whether every store can be asked", answers: map[int]any{200: readyResponse{}}}},
+		{method: http.MethodGet, path: documentPath, caller: open, handle: a.openAPI,
+			about: operation{summary: "This document", answers: map[int]any{200: map[string]any{}}}},
 		{method: http.MethodGet, path: serverMetadata, caller: open, handle: a.serverMetadata(""),
 			about: operation{summary: "Authorization server metadata (RFC 8414)", answers: map[int]any{http.StatusOK: authorizationServer{}}}},
 		{method: http.MethodGet, path: serverMetadata + base, caller: open, handle: a.serverMetadata(base),

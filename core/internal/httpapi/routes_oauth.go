@@ -5,31 +5,50 @@ package httpapi
 import (
 	"net/http"
 
+	"github.com/dify-sso/dify-sso/core/internal/authz"
+	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
 	"github.com/dify-sso/dify-sso/core/internal/limits"
+	"github.com/dify-sso/dify-sso/core/internal/openapi"
+	"github.com/dify-sso/dify-sso/core/internal/token"
+	"github.com/dify-sso/dify-sso/pkg/fault"
 	"github.com/dify-sso/dify-sso/pkg/server"
 )
+
+// decisionFails is what becomes of a code that cannot be decided.
+var decisionFails = []*fault.Error{devicegrant.ErrNotFound, devicegrant.ErrAlreadyResolved}
 
 // oauthRows are the device authorization grant, introspection and revocation.
 func (a *api) oauthRows() []row {
 	return []row{
 		{method: http.MethodPost, path: base + "/oauth/device/code", caller: open, shape: server.OAuth, media: []string{json, form}, body: small,
-			limits: []limit{{limits.DeviceCodeAddr, byAddress}, {limits.DeviceCodeAll, byInstallation}}, handle: a.deviceAuthorization},
+			limits: []limit{{limits.DeviceCodeAddr, byAddress}, {limits.DeviceCodeAll, byInstallation}}, handle: a.deviceAuthorization,
+			about: operation{summary: "Device authorization request (RFC 8628 section 3.1)", body: deviceAuthorizationRequest{}, answers: map[int]any{200: deviceAuthorizationResponse{}},
+				fails: []*fault.Error{devicegrant.ErrUnsupportedClient, devicegrant.ErrUserCodeExhausted}}},
 		// device.poll.addr is asked inside: it answers slow_down, after the request's shape.
 		{method: http.MethodPost, path: base + "/oauth/device/token", caller: open, shape: server.OAuth, media: []string{json, form}, body: small,
-			first: refuseBasic, handle: a.deviceToken},
+			first: refuseBasic, handle: a.deviceToken,
+			about: operation{summary: "Device access token request (RFC 8628 section 3.4)", body: deviceTokenRequest{}, answers: map[int]any{200: tokenResponse{}},
+				fails: []*fault.Error{errInvalidClient, errUnsupportedGrantType, devicegrant.ErrAuthorizationPending, devicegrant.ErrSlowDown, devicegrant.ErrExpiredToken,
+					devicegrant.ErrAccessDenied, devicegrant.ErrInvalidGrant}}},
 		{method: http.MethodGet, path: base + "/oauth/device/lookup", caller: open, limits: []limit{{limits.DeviceLookupAddr, byAddress}},
-			unswitched: true, handle: a.deviceLookup},
+			unswitched: true, handle: a.deviceLookup,
+			about: operation{summary: "Whether a user code waits for a decision", query: deviceLookupQuery{}, answers: map[int]any{200: deviceLookupResponse{}}}},
 		{method: http.MethodPost, path: base + "/oauth/introspect", caller: client, shape: server.OAuth, media: []string{form}, body: small,
-			limits: []limit{{limits.IntrospectClient, byClient}}, handle: a.introspect},
+			limits: []limit{{limits.IntrospectClient, byClient}}, handle: a.introspect,
+			about: operation{summary: "What a token is good for (RFC 7662)", body: introspectionRequest{},
+				answers: map[int]any{200: openapi.OneOf{introspection{}, inactive{}}}, fails: []*fault.Error{authz.ErrAmbiguous}}},
 		{method: http.MethodPost, path: base + "/oauth/revoke", caller: open, shape: server.OAuth, media: []string{json, form}, body: small,
-			limits: []limit{{limits.RevokeAddr, byAddress}}, handle: a.revoke},
+			limits: []limit{{limits.RevokeAddr, byAddress}}, handle: a.revoke,
+			about: operation{summary: "End a token by itself (RFC 7009)", body: revocationRequest{}, answers: map[int]any{200: revoked{}}, fails: []*fault.Error{token.ErrOtherClient}}},
 		{method: http.MethodPost, path: base + "/oauth/device/approve", caller: cookieWrite, shape: server.Decision, media: []string{json}, body: small,
-			limits: []limit{{limits.DeviceDecideAccount, byAccount}}, share: credentialed, codes: true, handle: a.approve},
+			limits: []limit{{limits.DeviceDecideAccount, byAccount}}, share: credentialed, codes: true, handle: a.approve,
+			about: operation{summary: "Let the device that shows a code be signed in", body: decisionRequest{}, answers: map[int]any{200: decisionResponse{}}, fails: decisionFails}},
 		{method: http.MethodPost, path: base + "/oauth/device/deny", caller: cookieWrite, shape: server.Decision, media: []string{json}, body: small,
-			limits: []limit{{limits.DeviceDecideAccount, byAccount}}, share: credentialed, codes: true, handle: a.deny},
+			limits: []limit{{limits.DeviceDecideAccount, byAccount}}, share: credentialed, codes: true, handle: a.deny,
+			about: operation{summary: "Refuse the device that shows a code", body: decisionRequest{}, answers: map[int]any{200: decisionResponse{}}, fails: decisionFails}},
 		{method: http.MethodGet, path: base + "/oauth/device/approval-context", caller: cookieRead, shape: server.Decision,
 			share: credentialedByCode, codes: true, handle: a.approvalContext,
 			about: operation{summary: "What a person decides about who approves a device on a page of their own", query: approvalContextQuery{},
-				answers: map[int]any{http.StatusOK: approvalContext{}}}},
+				answers: map[int]any{http.StatusOK: approvalContext{}}, fails: decisionFails}},
 	}
 }

@@ -14,31 +14,35 @@ import (
 	"github.com/dify-sso/dify-sso/pkg/wire"
 )
 
+type setupStateResponse struct {
+	Step    string  `json:"step" api:"enum=not_started|finished"`
+	SetupAt *string `json:"setup_at" api:"format=date-time"`
+}
+
 func (a *api) setupState(c *fiber.Ctx) error {
 	at, err := a.Installation.SetUpAt(c.UserContext())
 	if err != nil {
 		return err
 	}
-	out := struct {
-		Step    string  `json:"step"`
-		SetupAt *string `json:"setup_at"`
-	}{"not_started", stampOrNil(at)}
+	out := setupStateResponse{"not_started", stampOrNil(at)}
 	if at != nil {
 		out.Step = "finished"
 	}
 	return c.JSON(out)
 }
 
+type setupRequest struct {
+	Code      *string `json:"setup_code" doc:"the one that the first start printed, or core admin setup-code" api:"required;min=1"`
+	Email     *string `json:"email" api:"required;min=1"`
+	Name      *string `json:"name" api:"required;min=1"`
+	Password  *string `json:"password" doc:"in plain text" api:"required;min=1"`
+	Workspace *string `json:"workspace_name" api:"required;min=1"`
+}
+
 // setup creates the first owner for a script that holds the set-up code. It begins no
 // session: a script signs in.
 func (a *api) setup(c *fiber.Ctx) error {
-	var req struct {
-		Code      *string `json:"setup_code"`
-		Email     *string `json:"email"`
-		Name      *string `json:"name"`
-		Password  *string `json:"password"`
-		Workspace *string `json:"workspace_name"`
-	}
+	var req setupRequest
 	if err := decodeJSON(c, &req); err != nil {
 		return err
 	}

@@ -48,7 +48,7 @@ func (a Answer) Text(t testing.TB, name string) string {
 var plain = &http.Client{
 	Timeout:       20 * time.Second,
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	Transport:     &http.Transport{MaxIdleConnsPerHost: 128},
+	Transport:     Checked(&http.Transport{MaxIdleConnsPerHost: 128}),
 }
 
 // Call sends a request with headers given as name, value pairs.

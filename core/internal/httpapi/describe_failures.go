@@ -176,14 +176,25 @@ func (d *describer) failureSchemas() error {
 	return nil
 }
 
+// The headers that answers are described with, by the name of their component.
 var headers = map[string]*openapi.Header{
-	"X-Request-Id":        {Description: "the id under which the request is logged", Schema: &openapi.Schema{Type: "string"}},
-	"Retry-After":         {Description: "seconds after which a repeat makes sense", Schema: &openapi.Schema{Type: "integer"}},
-	"RateLimit-Limit":     {Description: "calls that the tightest limit takes at once", Schema: &openapi.Schema{Type: "integer"}},
+	"X-Request-Id":        {Description: "the id under which the request is logged", Required: true, Schema: &openapi.Schema{Type: "string"}},
+	"Retry-After":         {Description: "seconds after which a repeat makes sense", Required: true, Schema: &openapi.Schema{Type: "integer"}},
+	"RateLimit-Limit":     {Description: "calls that the tightest limit takes at once; absent while limits are off", Schema: &openapi.Schema{Type: "integer"}},
 	"RateLimit-Remaining": {Description: "calls that are left of it", Schema: &openapi.Schema{Type: "integer"}},
 	"RateLimit-Reset":     {Description: "seconds until it is whole again", Schema: &openapi.Schema{Type: "integer"}},
-	"WWW-Authenticate":    {Description: "the credential that is asked for: Bearer, Basic or Cookie", Schema: &openapi.Schema{Type: "string"}},
+	"WWW-Authenticate":    {Description: "the credential that is asked for: Bearer, Basic or Cookie", Required: true, Schema: &openapi.Schema{Type: "string"}},
+	// Those who are turned away before a request is read are told neither id nor reason.
+	earlyRequestID: {Description: "the id under which the request is logged, if it was read", Schema: &openapi.Schema{Type: "string"}},
+	someRetryAfter: {Description: "seconds after which a repeat makes sense, if one does", Schema: &openapi.Schema{Type: "integer"}},
+	scopeChallenge: {Description: "the scope that is asked for", Schema: &openapi.Schema{Type: "string"}},
 }
+
+const (
+	earlyRequestID = "X-Request-Id.early"
+	someRetryAfter = "Retry-After.some"
+	scopeChallenge = "WWW-Authenticate.scope"
+)
 
 // limited reports whether a limit is asked, by a guard or by the handler.
 func limited(r row) bool {
@@ -194,28 +205,33 @@ func limited(r row) bool {
 
 // headersOf lists the headers of an answer that say something of it.
 func headersOf(r row, status int) map[string]*openapi.Header {
-	names := []string{"X-Request-Id"}
+	out := map[string]*openapi.Header{}
+	refer := func(names ...string) {
+		for _, n := range names {
+			header, _, _ := strings.Cut(n, ".")
+			out[header] = &openapi.Header{Ref: "#/components/headers/" + n}
+		}
+	}
+	refer("X-Request-Id")
 	slow := slices.ContainsFunc(r.about.fails, func(f *fault.Error) bool { return f.Code() == devicegrant.ErrSlowDown.Code() })
 	if status < http.StatusMultipleChoices && limited(r) || status == http.StatusTooManyRequests || status == http.StatusBadRequest && slow {
-		names = append(names, "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
+		refer("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
 	}
 	switch status {
 	case http.StatusUnauthorized:
-		names = append(names, "WWW-Authenticate")
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		names = append(names, "Retry-After")
+		refer("WWW-Authenticate")
 	case http.StatusForbidden:
 		if r.caller == bearer {
-			names = append(names, "WWW-Authenticate")
+			refer(scopeChallenge)
 		}
+	case http.StatusTooManyRequests:
+		refer("Retry-After")
+	case http.StatusServiceUnavailable:
+		refer(earlyRequestID, someRetryAfter)
 	case http.StatusBadRequest:
 		if slow {
-			names = append(names, "Retry-After")
+			refer(someRetryAfter)
 		}
-	}
-	out := map[string]*openapi.Header{}
-	for _, n := range names {
-		out[n] = &openapi.Header{Ref: "#/components/headers/" + n}
 	}
 	return out
 }

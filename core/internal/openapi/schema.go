@@ -129,13 +129,13 @@ func (t *Types) component(r reflect.Type, way Way) (*Schema, error) {
 func (t *Types) fields(s *Schema, r reflect.Type, way Way) error {
 	for i := range r.NumField() {
 		f := r.Field(i)
-		if !f.IsExported() {
-			continue
-		}
 		if f.Anonymous && f.Tag.Get("json") == "" && f.Type.Kind() == reflect.Struct {
 			if err := t.fields(s, f.Type, way); err != nil { // encoding/json writes its members here
 				return err
 			}
+			continue
+		}
+		if !f.IsExported() {
 			continue
 		}
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")

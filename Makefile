@@ -59,7 +59,10 @@ screenshots: ## a picture of every page into .cache/screenshots, and those that 
 	@cp $(GALLERY)/zh-Hans-device-authorize-dark-360.png docs/images/device-authorize-zh-phone.png
 	@cp $(GALLERY)/en-sessions-light-900.png docs/images/sessions.png
 
+reference: ## docs/reference and docs/config.md anew, from the code
+	@UPDATE=1 go test -count=1 -run 'Reference' ./core/internal/httpapi ./core/internal/app ./core/internal/apitest
+
 clean: ## remove binaries and pictures; ./data stays
 	@rm -rf bin .cache
 
-.PHONY: help run fleet demo build test test-fast deps lint fault fuzz figures bench screenshots clean
+.PHONY: help run fleet demo build test test-fast deps lint fault fuzz figures bench screenshots reference clean

@@ -163,6 +163,9 @@ func (d *describer) operation(r row) (*openapi.Operation, error) {
 	if (about.body != nil) != (len(r.media) > 0) {
 		return nil, errors.New("takes a body that it does not describe, or describes one that it does not take (row.about.body)")
 	}
+	if slices.Contains(about.fails, nil) {
+		return nil, errors.New("lists a failure that is none (row.about.fails)")
+	}
 	op := &openapi.Operation{
 		Tags: []string{tagOf(r.path)}, Summary: about.summary, OperationID: operationID(r), Security: security(r.caller), Responses: map[string]*openapi.Response{},
 	}
@@ -193,7 +196,8 @@ func (d *describer) operation(r row) (*openapi.Operation, error) {
 		}
 		op.Responses[strconv.Itoa(status)] = res
 	}
-	return op, d.failures(op, r)
+	d.failures(op, r)
+	return op, nil
 }
 
 func (d *describer) body(op *openapi.Operation, r row) error {
@@ -220,12 +224,9 @@ func (d *describer) body(op *openapi.Operation, r row) error {
 
 // failures describes what is not a success, by status: what the row's guards refuse
 // with, and what the row says of its handler.
-func (d *describer) failures(op *openapi.Operation, r row) error {
+func (d *describer) failures(op *openapi.Operation, r row) {
 	byStatus := map[int][]*fault.Error{}
 	for _, f := range append(classFailures(r), r.about.fails...) {
-		if f == nil {
-			return errors.New("lists a failure that is none")
-		}
 		status := server.Status(f.Kind())
 		if !slices.ContainsFunc(byStatus[status], func(g *fault.Error) bool { return g.Code() == f.Code() && g.IsVerdict() == f.IsVerdict() }) {
 			byStatus[status] = append(byStatus[status], f)
@@ -239,7 +240,6 @@ func (d *describer) failures(op *openapi.Operation, r row) error {
 		d.responses[name] = res
 		op.Responses[strconv.Itoa(status)] = &openapi.Response{Ref: "#/components/responses/" + name}
 	}
-	return nil
 }
 
 // template is a path as the document writes it.

@@ -27,7 +27,7 @@ func flDurable(t *testing.T) (*testserver.RedisServer, *apitest.Pair) {
 var flNeedRedis = []string{
 	"GET /openapi/v1/_ready",
 	"POST /openapi/v1/oauth/device/code", "POST /openapi/v1/oauth/device/token", "GET /openapi/v1/oauth/device/lookup",
-	"POST /openapi/v1/oauth/device/approve", "POST /openapi/v1/oauth/device/deny",
+	"POST /openapi/v1/oauth/device/approve", "POST /openapi/v1/oauth/device/deny", "GET /openapi/v1/oauth/device/approval-context",
 	"DELETE /openapi/v1/account/sessions/self", // the session is ended, and its tombstone is missing
 	"POST /console/api/setup", "POST /console/api/login",
 	"POST /console/api/account/password", // the present one is asked for, within the limits of a sign-in

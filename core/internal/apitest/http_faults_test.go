@@ -36,6 +36,8 @@ func htReal(t testing.TB, h *htSender, key string, r htRequest) htRequest {
 		r.json, r.want = fmt.Sprintf(`{"client_id":"difyctl","device_code":%q}`, c.Device), htAll(http.StatusOK)
 	case "POST /openapi/v1/oauth/device/approve", "POST /openapi/v1/oauth/device/deny":
 		r.json, r.want = fmt.Sprintf(`{"user_code":%q}`, h.s.Code(t, "box").User), htAll(http.StatusOK)
+	case "GET /openapi/v1/oauth/device/approval-context":
+		r.query, r.want = "user_code="+h.s.Code(t, "box").User, htAll(http.StatusOK)
 	case "POST /device":
 		r.form, r.want = url.Values{"user_code": {h.s.Code(t, "box").User}}, htAll(http.StatusSeeOther)
 	}

@@ -71,6 +71,12 @@ var htTable = map[string]htRequest{
 	"POST /openapi/v1/oauth/device/approve": {json: `{"user_code":"BCDF-GHJK"}`, want: htWrites(404)},
 	"POST /openapi/v1/oauth/device/deny":    {json: `{"user_code":"BCDF-GHJK"}`, want: htWrites(404)},
 
+	"GET /openapi/v1/oauth/device/approval-context":          {query: "user_code=BCDF-GHJK", want: htCookies(404)},
+	"GET /.well-known/oauth-authorization-server":            {want: htAll(200)},
+	"GET /.well-known/oauth-authorization-server/openapi/v1": {want: htAll(200)},
+	"GET /.well-known/oauth-protected-resource":              {want: htAll(200)},
+	"GET /.well-known/oauth-protected-resource/openapi/v1":   {want: htAll(200)},
+
 	"GET /openapi/v1/account":                  {want: htBearer(200)},
 	"GET /openapi/v1/account/sessions":         {want: htBearer(200)},
 	"DELETE /openapi/v1/account/sessions":      {want: htBearer(200)},
@@ -89,6 +95,7 @@ var htTable = map[string]htRequest{
 	"GET /console/api/sessions":          {want: htCookies(200)},
 	"DELETE /console/api/sessions/:id":   {want: htWrites(404)},
 	"GET /console/api/workspaces":        {want: htCookies(200)},
+	"GET /console/api/system-features":   {want: htAll(200)},
 
 	"GET /":                      {want: htAll(303)},
 	"GET /setup":                 {want: htAll(303)},

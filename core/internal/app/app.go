@@ -63,6 +63,8 @@ type App struct {
 	control  *control.Server
 	schema   *sqlstore.Migrator
 	draining atomic.Bool
+
+	lastSchema atomic.Pointer[schemaResult]
 }
 
 // New opens the stores and builds every service. It starts no goroutine and binds no
@@ -158,7 +160,7 @@ func (a *App) build(ctx context.Context, k *keys) error {
 	if err != nil {
 		return err
 	}
-	bearer, err := authz.New(authz.Deps{Kinds: kinds, Tokens: a.tokens, Gate: st.Gate, Limits: a.limits, Recorder: recorder, Now: now})
+	bearer, err := authz.New(authz.Deps{Kinds: kinds, Tokens: a.tokens, Gate: st.Gate, Limits: a.limits, Recorder: recorder, Now: now, Disabled: !s.EnableBearer})
 	if err != nil {
 		return err
 	}
@@ -172,8 +174,9 @@ func (a *App) build(ctx context.Context, k *keys) error {
 	return a.mount(metrics, httpapi.Deps{
 		Installation: a.Installation, Access: a.Access, Console: sessions, Devices: a.devices, Entries: devicegrant.NewEntries(k.entry),
 		Tokens: a.tokens, Workspaces: workspaces, Bearer: bearer, Clients: s.clients, Limits: a.limits, UI: webui.New(s.Public),
-		Recorder: recorder, Log: a.opts.Log, Now: now, Public: s.Public, Version: a.opts.Version,
+		Recorder: recorder, Log: a.opts.Log, Now: now, Public: s.Public, Version: a.opts.Version, Kinds: kinds,
 		SessionMax: days(s.SessionMaxDays), Ready: func() bool { return a.answering(context.Background()).Ready() },
+		Origins: s.CORSAllowOrigins, WithoutAPI: !s.OpenAPIEnabled, WithoutBearers: !s.EnableBearer,
 	})
 }
 

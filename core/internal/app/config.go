@@ -36,6 +36,10 @@ type Config struct {
 
 	TrustedProxies []netip.Prefix `env:"TRUSTED_PROXIES" doc:"networks whose X-Forwarded-For counts, as a comma list of CIDRs"`
 
+	OpenAPIEnabled   bool     `env:"OPENAPI_ENABLED" doc:"false removes the API and the pages of its device flow: /openapi/v1, /device and their metadata are 404"`
+	EnableBearer     bool     `env:"ENABLE_OAUTH_BEARER" doc:"false takes no access token and signs no device in: 503 bearer_auth_disabled; introspection and revocation go on"`
+	CORSAllowOrigins []string `env:"OPENAPI_CORS_ALLOW_ORIGINS" doc:"origins whose pages may use the API from a browser, such as https://console.example.com, as a comma list; never *"`
+
 	KnownClientIDs []string `env:"OPENAPI_KNOWN_CLIENT_IDS" doc:"client ids that may ask for a device code"`
 
 	ForwardAuthKey secret.Text `env:"FORWARD_AUTH_KEY" doc:"at least 32 bytes; opens the routes of the second listener by which proxies ask about a bearer, which do not exist without it"`
@@ -79,6 +83,7 @@ func Defaults() Config {
 		DataDir:       "./data", DatabaseMaxConns: 16,
 		RedisMode: string(redisdb.Single),
 
+		OpenAPIEnabled: true, EnableBearer: true,
 		KnownClientIDs:    []string{"difyctl", "difyauth"},
 		RateLimitPerToken: 60, ApproveRateLimit: 10,
 		DeviceMaxGrants: 100_000, OAuthTTLDays: 14, TokenRetention: 30, CleanTokens: true,

@@ -17,17 +17,38 @@ const readyLimit = 2 * time.Second
 
 // Readiness asks every store, and whether the schema still fits this program.
 func (a *App) Readiness(ctx context.Context) httpapi.Readiness {
-	r := a.answering(ctx)
 	ctx, cancel := context.WithTimeout(ctx, readyLimit)
 	defer cancel()
+	r := a.stores(ctx)
 	r.Checks["schema"] = a.checkSchema(ctx)
 	return r
 }
 
-// answering asks what a request of a stranger may cost: the stores alone.
+// answering asks what a request of a stranger may cost: the stores, and the schema at
+// most once a second.
 func (a *App) answering(ctx context.Context) httpapi.Readiness {
 	ctx, cancel := context.WithTimeout(ctx, readyLimit)
 	defer cancel()
+	r := a.stores(ctx)
+	now, last := a.opts.Now(), a.lastSchema.Load()
+	if last == nil || now.Sub(last.at) >= schemaAge || now.Before(last.at) {
+		last = &schemaResult{at: now, result: a.checkSchema(ctx)}
+		a.lastSchema.Store(last)
+	}
+	r.Checks["schema"] = last.result
+	return r
+}
+
+// schemaAge is for how long an answer about the schema serves strangers.
+const schemaAge = time.Second
+
+// schemaResult is what was last said of the schema.
+type schemaResult struct {
+	at     time.Time
+	result string
+}
+
+func (a *App) stores(ctx context.Context) httpapi.Readiness {
 	return httpapi.Readiness{
 		Checks:   map[string]string{"sql": check(a.Stores.DB.Ping(ctx)), "store": check(a.Stores.Grants.Ping(ctx))},
 		Draining: a.draining.Load(),

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/url"
 	"os"
@@ -161,6 +162,7 @@ func judge(cfg Config, problems *config.Problems) *Settings {
 		s.Warnings = append(s.Warnings, "ENABLE_CLEAN_OAUTH_ACCESS_TOKENS_TASK=false: tokens that are over are never deleted")
 	}
 	s.judgeLimits(problems)
+	s.judgeSwitches(problems)
 	s.judgeCallers(problems)
 	return s
 }
@@ -225,9 +227,6 @@ func (s *Settings) judgeLimits(problems *config.Problems) {
 		limits.BearerToken:         {Limit: s.RateLimitPerToken},
 		limits.DeviceDecideAccount: {Limit: s.ApproveRateLimit},
 	}
-	if s.RateLimitPerToken == 0 {
-		s.warnOff(limits.BearerToken)
-	}
 	for item := range strings.SplitSeq(s.RateLimits, ",") {
 		if item = strings.TrimSpace(item); item == "" {
 			continue
@@ -241,13 +240,11 @@ func (s *Settings) judgeLimits(problems *config.Problems) {
 			problems.Add("RATE_LIMITS", `%s: a limit reads "120/1h", "60" or "0"`, name)
 		default:
 			s.overrides[limits.Name(name)] = limits.Override{Limit: limit, Window: window}
-			if limit == 0 {
-				s.warnOff(limits.Name(name))
-			}
 		}
 	}
-}
-
-func (s *Settings) warnOff(name limits.Name) {
-	s.Warnings = append(s.Warnings, fmt.Sprintf("the rate limit %s is off", name))
+	for _, name := range slices.Sorted(maps.Keys(s.overrides)) {
+		if s.overrides[name].Limit == 0 {
+			s.Warnings = append(s.Warnings, fmt.Sprintf("the rate limit %s is off", name))
+		}
+	}
 }

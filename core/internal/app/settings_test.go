@@ -62,9 +62,9 @@ func TestSettings(t *testing.T) {
 	}
 	t.Run("M-18 a setting that this version would ignore is refused, its value not repeated", func(t *testing.T) {
 		_, err := app.Load(app.Sources{Environ: []string{
-			"INTROSPECTION_CLIENTS=canary:canary", "OPENAPI_ENABLED=false", "ENTERPRISE_ENABLED=true", "ENABLE_OAUTH_BEARER=true", "REDIS_URL=", "HOME=/x",
+			"INTROSPECTION_CLIENTS=canary:canary", "ENTERPRISE_ENABLED=true", "SSO_BRIDGE_URL=", "REDIS_URL=", "HOME=/x",
 		}})
-		if got := keysOf(t, err); !slices.Equal(got, []string{"ENTERPRISE_ENABLED", "INTROSPECTION_CLIENTS", "OPENAPI_ENABLED"}) {
+		if got := keysOf(t, err); !slices.Equal(got, []string{"ENTERPRISE_ENABLED", "INTROSPECTION_CLIENTS"}) {
 			t.Fatalf("refused %v", got)
 		}
 		if strings.Contains(err.Error(), "canary") {

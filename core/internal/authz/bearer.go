@@ -54,9 +54,20 @@ var (
 	ErrAmbiguous = fault.New(fault.Invalid, "bad_request", "Send exactly one Authorization header.")
 	// ErrWrongSurface: the route does not serve this kind of person.
 	ErrWrongSurface = fault.New(fault.Forbidden, "wrong_surface", "This kind of token is not served here.")
-	// ErrInsufficientScope: the token's kind lacks the scope (RFC 6750 section 3.1).
+	// ErrDisabled: the installation takes no bearers (ENABLE_OAUTH_BEARER). A repeat does
+	// not help, so no time for one is named.
+	ErrDisabled = fault.New(fault.Unavailable, "bearer_auth_disabled", "Sign-in of devices and access tokens are switched off on this installation.")
+	// ErrInsufficientScope: the token's kind lacks the scope (RFC 6750 section 3.1); its
+	// cause is the MissingScope.
 	ErrInsufficientScope = fault.New(fault.Forbidden, "insufficient_scope", "The token does not carry the scope that this needs.")
 )
+
+// MissingScope is the scope that a refused token lacks, for the challenge (RFC 6750
+// section 3).
+type MissingScope token.Scope
+
+// Error implements error.
+func (m MissingScope) Error() string { return string(m) }
 
 // Tokens resolves and marks tokens; package token's Service is one.
 type Tokens interface {
@@ -66,7 +77,7 @@ type Tokens interface {
 	Used(id string, minted time.Time, ip string)
 }
 
-// Deps is what a BearerAuthenticator needs; all fields are required.
+// Deps is what a BearerAuthenticator needs; all fields but Disabled are required.
 type Deps struct {
 	Kinds    *token.KindRegistry
 	Tokens   Tokens
@@ -74,6 +85,8 @@ type Deps struct {
 	Limits   *limits.Table
 	Recorder *audit.Recorder
 	Now      func() time.Time
+	// Disabled refuses everybody with ErrDisabled before anything else is looked at.
+	Disabled bool
 }
 
 // BearerAuthenticator runs the steps of the authorization pipeline
@@ -92,10 +105,13 @@ func New(d Deps) (*BearerAuthenticator, error) {
 	return &BearerAuthenticator{Deps: d, rejected: newRejections()}, nil
 }
 
-// Authenticate runs header, shape, the token's limit, resolution, subject, scope and
-// the route's extra limit, in this order; the first failure is the answer. The
+// Authenticate runs the switch, header, shape, the token's limit, resolution, subject,
+// scope and the route's extra limit, in this order; the first failure is the answer. The
 // limits of a refused caller are in Caller too.
 func (b *BearerAuthenticator) Authenticate(ctx context.Context, rule Rule, p Presented) (Caller, error) {
+	if b.Disabled {
+		return Caller{}, ErrDisabled
+	}
 	presented, err := bearer(p.Authorization)
 	if err != nil {
 		return Caller{}, err
@@ -116,7 +132,7 @@ func (b *BearerAuthenticator) Authenticate(ctx context.Context, rule Rule, p Pre
 		return c, ErrWrongSurface
 	}
 	if rule.Scope != "" && !kind.Has(rule.Scope) {
-		return c, ErrInsufficientScope
+		return c, ErrInsufficientScope.Because(MissingScope(rule.Scope))
 	}
 	if rule.Extra != "" {
 		result, err := b.Limits.Take(ctx, rule.Extra, c.Subject.Key())

@@ -43,12 +43,20 @@ type Provenance struct {
 	Referer   string
 	// TokenInHeader: the CSRF token came in a header, which no form can set.
 	TokenInHeader bool
+	// Embedder: the route takes requests from pages of other origins, and Origin is one
+	// that the installation lists.
+	Embedder bool
 }
 
 // CheckProvenance judges a write on a cookie route: the headers that are sent must
 // name public, and unless only what is sent counts, one of them must be there or
-// the token stand in a header. It returns ErrOriginNotAllowed.
+// the token stand in a header. An embedder passes when the browser says that its page
+// is of the same site: from elsewhere the cookie would not have come, and a browser that
+// says nothing cannot be told from one that hides it. It returns ErrOriginNotAllowed.
 func CheckProvenance(p Provenance, public string, onlyWhatIsSent bool) error {
+	if p.Embedder && p.FetchSite == "same-site" {
+		return nil
+	}
 	if p.FetchSite != "" && p.FetchSite != "same-origin" {
 		return ErrOriginNotAllowed
 	}

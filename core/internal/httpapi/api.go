@@ -23,7 +23,7 @@ import (
 	"github.com/dify-sso/dify-sso/pkg/fault"
 )
 
-// Deps is what the handlers call. All fields are required.
+// Deps is what the handlers call. Everything up to Ready is required.
 type Deps struct {
 	Installation *installation.Service
 	Access       *access.Service
@@ -39,6 +39,8 @@ type Deps struct {
 	Recorder     *audit.Recorder
 	Log          *slog.Logger
 	Now          func() time.Time
+	// Kinds are the kinds of token of this edition.
+	Kinds *token.KindRegistry
 	// Public is the origin under which people and clients reach this service.
 	Public *url.URL
 	// Version is ours, without a leading v.
@@ -47,6 +49,14 @@ type Deps struct {
 	SessionMax time.Duration
 	// Ready reports whether every store can be asked.
 	Ready func() bool
+
+	// Origins are those of other sites' pages that may use the API, as a browser writes
+	// them in Origin; usually there is none.
+	Origins []string
+	// WithoutAPI: OPENAPI_ENABLED is off, and the API with its pages does not exist.
+	WithoutAPI bool
+	// WithoutBearers: ENABLE_OAUTH_BEARER is off. What Bearer says has to fit.
+	WithoutBearers bool
 }
 
 type api struct {
@@ -60,11 +70,17 @@ type api struct {
 // unguarded route does not start. What no row takes is 404, or 405 with Allow.
 func Mount(app *fiber.App, d Deps) error {
 	if d.Installation == nil || d.Access == nil || d.Console == nil || d.Devices == nil || d.Entries == nil || d.Tokens == nil || d.Workspaces == nil ||
-		d.Bearer == nil || d.Clients == nil || d.Limits == nil || d.UI == nil || d.Recorder == nil || d.Log == nil || d.Now == nil || d.Public == nil || d.Ready == nil {
+		d.Bearer == nil || d.Clients == nil || d.Limits == nil || d.UI == nil || d.Recorder == nil || d.Log == nil || d.Now == nil || d.Public == nil || d.Kinds == nil || d.Ready == nil {
 		return errors.New("httpapi: every dependency is required")
 	}
+	if d.WithoutBearers != d.Bearer.Disabled {
+		return errors.New("httpapi: the routes and the pipeline behind them disagree about bearers")
+	}
 	a := newAPI(d)
-	rows := a.table()
+	rows, err := a.rows()
+	if err != nil {
+		return err
+	}
 	for _, r := range rows {
 		if err := a.mount(app, r); err != nil {
 			return err

@@ -24,7 +24,7 @@ func (a *api) approve(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	if err := a.decideUnproven(c, typed, true); err != nil {
+	if err := a.decide(c, typed, true); err != nil {
 		return err
 	}
 	return c.JSON(decisionResponse{"approved"})
@@ -36,7 +36,7 @@ func (a *api) deny(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	if err := a.decideUnproven(c, typed, false); err != nil {
+	if err := a.decide(c, typed, false); err != nil {
 		return err
 	}
 	return c.JSON(decisionResponse{"denied"})
@@ -54,10 +54,13 @@ func parseUserCode(c *fiber.Ctx) (string, error) {
 	return typed, problems.Fault(server.ErrBadRequest)
 }
 
-// decideUnproven is decide for a code that may be guessed: it spends the account's
-// budget of wrong codes.
-func (a *api) decideUnproven(c *fiber.Ctx, typed string, allow bool) error {
-	return a.underWrongCodes(c, signed(c), func() error { return a.decide(c, typed, allow) })
+// codeGuard holds a row whose codes may be guessed to the account's budget of wrong ones.
+// It comes before the body is looked at: who is locked out learns nothing else.
+func (a *api) codeGuard(r row) []fiber.Handler {
+	if !r.codes {
+		return nil
+	}
+	return []fiber.Handler{func(c *fiber.Ctx) error { return a.underWrongCodes(c, signed(c), c.Next) }}
 }
 
 // decide serves the routes and the page alike.

@@ -45,7 +45,7 @@ var failures = map[string]*fault.Error{
 	"access.ErrTarget": access.ErrTarget, "access.ErrStatus": access.ErrStatus, "access.ErrLastAdministrator": access.ErrLastAdministrator,
 	"account.ErrNotFound": account.ErrNotFound, "account.ErrBusy": account.ErrBusy,
 	"authz.ErrUnauthorized": authz.ErrUnauthorized, "authz.ErrAmbiguous": authz.ErrAmbiguous,
-	"authz.ErrWrongSurface": authz.ErrWrongSurface, "authz.ErrInsufficientScope": authz.ErrInsufficientScope,
+	"authz.ErrWrongSurface": authz.ErrWrongSurface, "authz.ErrDisabled": authz.ErrDisabled, "authz.ErrInsufficientScope": authz.ErrInsufficientScope,
 	"console.ErrUnauthorized": console.ErrUnauthorized, "console.ErrInvalidCredentials": console.ErrInvalidCredentials,
 	"console.ErrSessionNotFound": console.ErrSessionNotFound, "console.ErrUnknown": console.ErrUnknown,
 	"console.ErrOriginNotAllowed": console.ErrOriginNotAllowed, "console.ErrCSRFMismatch": console.ErrCSRFMismatch,
@@ -120,7 +120,7 @@ func newFrame(t *testing.T, log io.Writer) *fiber.App {
 func askFor(t *testing.T, shape server.Shape, err error) (status int, header http.Header, body string) {
 	t.Helper()
 	app := newFrame(t, io.Discard)
-	app.Get("/x", server.Enter(server.Route{Pattern: "/x", Shape: shape, Challenge: challenge(bearer)}), func(*fiber.Ctx) error { return err })
+	app.Get("/x", server.Enter(server.Route{Pattern: "/x", Shape: shape, Challenge: (&api{public: "https://sso.example.com"}).challenge(bearer)}), func(*fiber.Ctx) error { return err })
 	res, failed := app.Test(httptest.NewRequest(http.MethodGet, "/x", nil), -1)
 	if failed != nil {
 		t.Fatal(failed)

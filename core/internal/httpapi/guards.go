@@ -14,6 +14,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/authz"
 	"github.com/dify-sso/dify-sso/core/internal/console"
 	"github.com/dify-sso/dify-sso/core/internal/installation"
+	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/pkg/audit"
 	"github.com/dify-sso/dify-sso/pkg/fault"
 	"github.com/dify-sso/dify-sso/pkg/secret"
@@ -36,22 +37,29 @@ const (
 // guards is the chain of a row, in the order in which refusals are given.
 func (a *api) guards(r row) []fiber.Handler {
 	chain := []fiber.Handler{server.Enter(server.Route{
-		Pattern: r.path, Shape: r.shape, Pragma: r.caller != static && !strings.HasPrefix(r.path, base+"/_"), Challenge: challenge(r.caller),
+		Pattern: r.path, Shape: r.shape, Pragma: !r.cacheable(), Challenge: a.challenge(r.caller),
 	}), func(c *fiber.Ctx) error { c.Locals(patternKey, r.path); return c.Next() }}
+	// First of all, so that a script can read whatever refusal follows.
+	chain = append(chain, a.shareGuard(r)...)
 	limit := a.limitGuard(r.limits)
 	read := readBody(r)
+	flag := a.flagGuard(r)
 	switch r.caller {
 	case open:
+		chain = append(chain, flag...)
 		if r.first != nil {
 			chain = append(chain, r.first)
 		}
 		chain = append(chain, limit, read)
-	case bearer:
+	case bearer: // which asks for the flag itself
 		chain = append(chain, a.bearerGuard(r.rule), limit, read)
 	case cookieRead:
-		chain = append(chain, a.setUpGuard, a.sessionGuard, limit)
+		chain = append(append(chain, a.setUpGuard, a.sessionGuard), flag...)
+		chain = append(append(chain, limit), a.codeGuard(r)...)
 	case cookieWrite:
-		chain = append(chain, a.setUpGuard, a.sessionGuard, a.csrfHeaderGuard, limit, read)
+		chain = append(append(chain, a.setUpGuard, a.sessionGuard), flag...)
+		chain = append(append(chain, a.csrfHeaderGuard(r.shared() != private), limit), a.codeGuard(r)...)
+		chain = append(chain, read)
 	case cookieLoose:
 		chain = append(chain, a.setUpGuard, a.looseGuard, limit, read)
 	case signIn:
@@ -59,13 +67,13 @@ func (a *api) guards(r row) []fiber.Handler {
 	case setUp:
 		chain = append(chain, a.signInOriginGuard, limit, read)
 	case page:
-		chain = append(chain, a.loopbackGuard, a.pageGuard)
+		chain = append(append(chain, flag...), a.loopbackGuard, a.pageGuard)
 	case pageSigned:
-		chain = append(chain, a.loopbackGuard, a.pageGuard, a.signedPageGuard)
+		chain = append(append(chain, flag...), a.loopbackGuard, a.pageGuard, a.signedPageGuard)
 	case pageWrite:
-		chain = append(chain, a.pageGuard, read, formGuard, a.csrfFormGuard, limit)
+		chain = append(append(chain, flag...), a.pageGuard, read, formGuard, a.csrfFormGuard, limit)
 	case pageSignedWrite:
-		chain = append(chain, a.pageGuard, a.signedPageGuard, read, formGuard, a.csrfFormGuard, limit)
+		chain = append(append(chain, flag...), a.pageGuard, a.signedPageGuard, read, formGuard, a.csrfFormGuard, limit)
 	case static:
 		chain = append(chain, limit)
 	case client:
@@ -74,22 +82,18 @@ func (a *api) guards(r row) []fiber.Handler {
 	return append(chain, r.handle)
 }
 
+// cacheable: others may keep the answer, or the row is asked too often for a header that
+// only the oldest caches read.
+func (r row) cacheable() bool {
+	return r.caller == static || strings.HasPrefix(r.path, base+"/_") || strings.HasPrefix(r.path, wellKnown)
+}
+
 // challenge gives the WWW-Authenticate of a class of caller: a cookie route never
 // asks for a bearer, nor the reverse.
-func challenge(class caller) func(f *fault.Error) string {
+func (a *api) challenge(class caller) func(f *fault.Error) string {
 	switch class {
 	case bearer:
-		return func(f *fault.Error) string {
-			switch {
-			case f.Code() == "invalid_token":
-				return `Bearer realm="api", error="invalid_token"`
-			case f.Kind() == fault.Unauthenticated:
-				return `Bearer realm="api"`
-			case f.Code() == "insufficient_scope":
-				return `Bearer realm="api", error="insufficient_scope"`
-			}
-			return ""
-		}
+		return bearerChallenge(`, resource_metadata="` + a.public + resourceMetadata + base + `"`)
 	case client:
 		return func(f *fault.Error) string {
 			if f.Kind() == fault.Unauthenticated {
@@ -106,6 +110,27 @@ func challenge(class caller) func(f *fault.Error) string {
 		}
 	}
 	return nil
+}
+
+// bearerChallenge is what a bearer route answers with its refusals (RFC 6750 section 3);
+// where tells of the resource's metadata (RFC 9728 section 5.1).
+func bearerChallenge(where string) func(f *fault.Error) string {
+	start := `Bearer realm="api"` + where
+	return func(f *fault.Error) string {
+		switch {
+		case errors.Is(f, token.ErrInvalid):
+			return start + `, error="invalid_token"`
+		case f.Kind() == fault.Unauthenticated:
+			return start
+		case errors.Is(f, authz.ErrInsufficientScope):
+			text := start + `, error="insufficient_scope"`
+			if scope, ok := errors.AsType[authz.MissingScope](f); ok {
+				text += `, scope="` + string(scope) + `"`
+			}
+			return text
+		}
+		return ""
+	}
 }
 
 // limitGuard asks the limits of a row; the answer tells of them either way.
@@ -212,16 +237,22 @@ func (a *api) enter(c *fiber.Ctx, s console.Signed) {
 // signed gives the console session of a request, or nil.
 func signed(c *fiber.Ctx) *console.Signed { s, _ := c.Locals(signedKey).(*console.Signed); return s }
 
-// csrfHeaderGuard judges a scripted write: where it comes from, then its token.
-func (a *api) csrfHeaderGuard(c *fiber.Ctx) error {
-	presented := c.Get("X-CSRF-Token")
-	if presented == "" {
-		presented = c.Get("X-CSRFToken")
+// csrfHeaderGuard judges a scripted write: where it comes from, then its token. A row
+// that pages of other origins may read takes writes from them, too.
+func (a *api) csrfHeaderGuard(shared bool) fiber.Handler {
+	return func(c *fiber.Ctx) error {
+		presented := c.Get("X-CSRF-Token")
+		if presented == "" {
+			presented = c.Get("X-CSRFToken")
+		}
+		from := provenance(c)
+		from.TokenInHeader = presented != ""
+		from.Embedder = shared && a.embedder(c) != ""
+		if err := a.checkCSRF(c, from, presented); err != nil {
+			return err
+		}
+		return c.Next()
 	}
-	if err := a.checkCSRF(c, presented, presented != ""); err != nil {
-		return err
-	}
-	return c.Next()
 }
 
 // looseGuard lets a request without a session pass: there is nothing to protect.
@@ -234,11 +265,11 @@ func (a *api) looseGuard(c *fiber.Ctx) error {
 		return err
 	}
 	a.enter(c, s)
-	return a.csrfHeaderGuard(c)
+	return a.csrfHeaderGuard(false)(c)
 }
 
 func (a *api) signInOriginGuard(c *fiber.Ctx) error {
-	if err := console.CheckProvenance(provenance(c, false), a.public, true); err != nil {
+	if err := console.CheckProvenance(provenance(c), a.public, true); err != nil {
 		return a.csrfRefused(c, err)
 	}
 	return c.Next()
@@ -259,14 +290,14 @@ func formOf(c *fiber.Ctx) wire.Values { v, _ := c.Locals(formKey).(wire.Values);
 func field(c *fiber.Ctx, name string) string { v, _ := formOf(c).Get(name); return v }
 
 func (a *api) csrfFormGuard(c *fiber.Ctx) error {
-	if err := a.checkCSRF(c, field(c, "csrf_token"), false); err != nil {
+	if err := a.checkCSRF(c, provenance(c), field(c, "csrf_token")); err != nil {
 		return err
 	}
 	return c.Next()
 }
 
-func (a *api) checkCSRF(c *fiber.Ctx, presented string, inHeader bool) error {
-	if err := console.CheckProvenance(provenance(c, inHeader), a.public, false); err != nil {
+func (a *api) checkCSRF(c *fiber.Ctx, from console.Provenance, presented string) error {
+	if err := console.CheckProvenance(from, a.public, false); err != nil {
 		return a.csrfRefused(c, err)
 	}
 	binder, _ := c.Locals(binderKey).(secret.Digest)
@@ -289,10 +320,8 @@ func (a *api) csrfRefused(c *fiber.Ctx, err error) error {
 	return err
 }
 
-func provenance(c *fiber.Ctx, tokenInHeader bool) console.Provenance {
-	return console.Provenance{
-		FetchSite: c.Get("Sec-Fetch-Site"), Origin: c.Get(fiber.HeaderOrigin), Referer: c.Get(fiber.HeaderReferer), TokenInHeader: tokenInHeader,
-	}
+func provenance(c *fiber.Ctx) console.Provenance {
+	return console.Provenance{FetchSite: c.Get("Sec-Fetch-Site"), Origin: c.Get(fiber.HeaderOrigin), Referer: c.Get(fiber.HeaderReferer)}
 }
 
 // loopbackGuard brings a browser that came by another loopback name to the

@@ -117,13 +117,10 @@ func (d Inner) judge(c *fiber.Ctx, rule authz.Rule, of asked) error {
 		Authorization: headerLines(c, fiber.HeaderAuthorization), Address: server.ClientScope(c), IP: server.ClientIP(c).String(), Unmetered: true,
 	})
 	server.SetRateLimit(c, who.Limits...)
-	switch {
-	case errors.Is(err, authz.ErrWrongSurface):
+	if errors.Is(err, authz.ErrWrongSurface) {
 		d.denied(c, who, of)
-		return err
-	case errors.Is(err, authz.ErrInsufficientScope):
-		return authz.ErrInsufficientScope.Because(needed(rule.Scope))
-	case err != nil:
+	}
+	if err != nil {
 		return err
 	}
 	headers := [][2]string{
@@ -158,23 +155,15 @@ func fitsHeader(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) && strings.TrimSpace(s) == s
 }
 
-// needed is the scope that a refused token lacks.
-type needed token.Scope
-
-// Error implements error.
-func (n needed) Error() string { return string(n) }
-
 // proxyChallenge is the WWW-Authenticate that a proxy hands on to its client. A wrong
-// key is the proxy's matter: without a challenge it can tell.
+// key is the proxy's matter: without a challenge it can tell. Our metadata are not named:
+// the resource is what stands behind the proxy, and a client has to refuse metadata of
+// another resource than it asked (RFC 9728 section 3.3).
 func proxyChallenge(f *fault.Error) string {
 	if errors.Is(f, errInnerKey) {
 		return ""
 	}
-	text := challenge(bearer)(f)
-	if scope, ok := errors.AsType[needed](f); ok && text != "" {
-		text += `, scope="` + string(scope) + `"`
-	}
-	return text
+	return bearerChallenge("")(f)
 }
 
 // asked is what a client wanted of the proxy, for the record alone.

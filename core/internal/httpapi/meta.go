@@ -25,7 +25,7 @@ func (a *api) version(c *fiber.Ctx) error {
 	return c.JSON(struct {
 		Version string `json:"version"`
 		Edition string `json:"edition"`
-	}{compatible + "+" + a.Version, "SELF_HOSTED"})
+	}{compatible + "+" + a.Version, edition})
 }
 
 const readyRetry = 5 * time.Second

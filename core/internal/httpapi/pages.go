@@ -11,6 +11,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/dify-sso/dify-sso/core/internal/authz"
 	"github.com/dify-sso/dify-sso/core/internal/console"
 	"github.com/dify-sso/dify-sso/core/internal/webui"
 	"github.com/dify-sso/dify-sso/pkg/fault"
@@ -125,8 +126,8 @@ func (a *api) language(c *fiber.Ctx) string {
 	return lang
 }
 
-// switchable are the parameters that a page keeps when its language changes.
-var switchable = []string{"user_code", "return_to", "outcome", "kind", "id"}
+// kept are the parameters that a page keeps when its language changes.
+var kept = []string{"user_code", "return_to", "outcome", "kind", "id"}
 
 // formPages are the pages that show a form whose address takes no GET of its own.
 var formPages = map[string]string{"/device/authorize": "/device", "/signout": "/signin", "/account/sessions/end": "/account/sessions"}
@@ -140,7 +141,7 @@ func (a *api) otherLanguage(c *fiber.Ctx, lang string) string {
 	}
 	path := c.Path()
 	if c.Method() == http.MethodGet {
-		for _, name := range switchable {
+		for _, name := range kept {
 			if v := c.Query(name); v != "" {
 				q.Set(name, v)
 			}
@@ -171,6 +172,9 @@ func (a *api) failurePage(c *fiber.Ctx, f *fault.Error) error {
 	case fault.TooMany:
 		view.Kind, view.Wait = webui.TooMany, server.RetrySeconds(f.Retry())
 	case fault.Internal, fault.Unavailable:
+		if errors.Is(f, authz.ErrDisabled) {
+			view.Kind = webui.Disabled
+		}
 	default:
 		view.Kind = webui.BadRequest
 	}

@@ -46,6 +46,9 @@ const (
 	static
 	// client takes a service that authenticates by HTTP Basic (RFC 6749 section 2.3.1).
 	client
+	// asking takes a browser's question before a page of another origin acts; preflights
+	// alone makes such rows.
+	asking
 )
 
 // scope says whom a limit of a row counts.
@@ -73,6 +76,12 @@ type row struct {
 	rule   authz.Rule
 	media  []string // content types of the body; none means that no body is read
 	body   int      // cap in bytes
+	// share says which pages of other origins may use the row; zero goes by the caller.
+	share sharing
+	// codes: a wrong user code spends the account's budget (limits.DeviceWrongAccount).
+	codes bool
+	// unswitched: the row answers where ENABLE_OAUTH_BEARER is off, too.
+	unswitched bool
 	// about describes the route in the API's document.
 	about operation
 	// first judges the headers before the body is looked at; most rows have none.
@@ -99,7 +108,7 @@ const base = "/openapi/v1"
 
 var accountsOnly = []token.SubjectType{token.SubjectAccount}
 
-// table is every route of the public listener.
+// table is every route of the public listener of this edition, whatever is switched off.
 func (a *api) table() []row {
 	return slices.Concat(a.metaRows(), a.oauthRows(), a.accountRows(), a.consoleRows(), a.pageRows())
 }
@@ -117,6 +126,12 @@ func (a *api) mount(app *fiber.App, r row) error {
 		return fail("takes a body without a cap")
 	case r.first != nil && r.caller != open:
 		return fail("has a first guard that its caller's chain does not run")
+	case !r.shareable():
+		return fail("shares with other origins what its caller's class keeps")
+	case r.switched() && !slices.Contains(switchable, r.caller):
+		return fail("belongs to the device flow, and its caller's chain has no place for the switch")
+	case r.codes && r.caller != cookieRead && r.caller != cookieWrite:
+		return fail("takes codes on an account's budget from callers without an account")
 	case (r.caller == bearer) != (len(r.rule.Subjects) > 0):
 		return fail("and its bearer rule do not fit")
 	case writes && slices.Contains([]caller{cookieRead, page, pageSigned, static}, r.caller):

@@ -53,7 +53,7 @@ func Routes() []Route {
 
 var callerNames = map[caller]string{
 	open: "open", bearer: "bearer", cookieRead: "cookie", cookieWrite: "cookie write", cookieLoose: "cookie or none", signIn: "sign-in", setUp: "set-up",
-	page: "page", pageSigned: "signed-in page", pageWrite: "form", pageSignedWrite: "signed-in form", static: "static", client: "client",
+	page: "page", pageSigned: "signed-in page", pageWrite: "form", pageSignedWrite: "signed-in form", static: "static", client: "client", asking: "preflight",
 }
 
 // String names the class.

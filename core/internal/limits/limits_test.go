@@ -208,6 +208,29 @@ func TestOverrides(t *testing.T) {
 }
 
 func TestTake(t *testing.T) {
+	for _, name := range limits.Names() {
+		t.Run("LIM-5 LIM-1 "+name+" is what its override says", func(t *testing.T) {
+			x := newTable(t, map[limits.Name]limits.Override{limits.Name(name): {Limit: 2, Window: 10 * time.Second}})
+			for i, allowed := range []bool{true, true, false} {
+				if _, err := x.Take(t.Context(), limits.Name(name), "s"); (err == nil) != allowed || err != nil && !errors.Is(err, limits.ErrTooMany) {
+					t.Fatalf("call %d: %v", i+1, err)
+				}
+			}
+			if p, err := x.Policy(limits.Name(name)); err != nil || p.Window != 10*time.Second {
+				t.Errorf("%+v, %v", p, err)
+			}
+			x = newTable(t, map[limits.Name]limits.Override{limits.Name(name): {}})
+			for range 1000 {
+				if _, err := x.Take(t.Context(), limits.Name(name), "s"); err != nil {
+					t.Fatal(err)
+				}
+				x.Settle(t.Context(), limits.Name(name), "s", true)
+			}
+			if x.store.calls != 0 {
+				t.Errorf("what is off is counted %d times", x.store.calls)
+			}
+		})
+	}
 	t.Run("LIM-1 RL-02 one policy's end moves no other, one scope's no other", func(t *testing.T) {
 		x := newTable(t, map[limits.Name]limits.Override{limits.DeviceCodeAddr: {Limit: 1}})
 		x.passes(limits.DeviceCodeAddr, "a")

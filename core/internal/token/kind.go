@@ -5,6 +5,8 @@ package token
 import (
 	"encoding/base64"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/dify-sso/dify-sso/pkg/fault"
@@ -112,6 +114,20 @@ func NewKindRegistry(kinds ...Kind) (*KindRegistry, error) {
 func (r *KindRegistry) Kind(prefix string) (Kind, bool) {
 	k, ok := r.byPrefix[prefix]
 	return k, ok
+}
+
+// Scopes lists what tokens of this installation may carry, each once, by the order of
+// prefixes and of a kind's own list.
+func (r *KindRegistry) Scopes() []Scope {
+	var all []Scope
+	for _, prefix := range slices.Sorted(maps.Keys(r.byPrefix)) {
+		for _, s := range r.byPrefix[prefix].Scopes {
+			if !slices.Contains(all, s) {
+				all = append(all, s)
+			}
+		}
+	}
+	return all
 }
 
 // Parse judges the shape of a presented token and gives its kind and look-up

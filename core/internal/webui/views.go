@@ -127,6 +127,7 @@ const (
 	TooMany    FailureKind = "limited"
 	BadRequest FailureKind = "request"
 	Server     FailureKind = "server"
+	Disabled   FailureKind = "disabled"
 )
 
 func (Setup) template() string           { return "setup" }

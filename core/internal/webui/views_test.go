@@ -60,7 +60,7 @@ func views() []webui.View {
 	for _, kind := range []string{"device", "browser", "others"} {
 		all = append(all, webui.ConfirmEnd{Kind: kind, ID: "1", Name: "röck"}, webui.ConfirmEnd{Kind: kind, ID: "1"})
 	}
-	for _, kind := range []webui.FailureKind{webui.NotFound, webui.Forbidden, webui.OutOfDate, webui.TooMany, webui.BadRequest, webui.Server} {
+	for _, kind := range []webui.FailureKind{webui.NotFound, webui.Forbidden, webui.OutOfDate, webui.TooMany, webui.BadRequest, webui.Server, webui.Disabled} {
 		all = append(all, webui.Failure{Kind: kind, Wait: 30})
 	}
 	return all

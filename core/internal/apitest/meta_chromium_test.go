@@ -57,6 +57,7 @@ func TestAnotherOriginInChromium(t *testing.T) {
 	listed, other := mtFrontEnd(t), mtFrontEnd(t)
 	s := apitest.Start(t, unlimited(), apitest.Set("OPENAPI_CORS_ALLOW_ORIGINS", listed))
 	c := openChromium(t, s, "embedding", "en", true)
+	c.open("/signin")
 	c.signIn(apitest.OwnerEmail)
 	const decide = `
 		const api = %q, code = %q

@@ -46,7 +46,7 @@ var rows = []archtest.Row{
 	{Package: "internal/access", May: []string{"core/internal/account", "core/internal/console", "core/internal/token", "pkg/audit", "pkg/canon", "pkg/fault", "pkg/secret"}},
 	{Package: "internal/account", May: []string{"pkg/fault", "pkg/secret"}},
 	{Package: "internal/app", May: []string{"core/internal/access", "core/internal/account", "core/internal/authz", "core/internal/console", "core/internal/control", "core/internal/datadir", "core/internal/devicegrant", "core/internal/httpapi", "core/internal/installation", "core/internal/jobs", "core/internal/limits", "core/internal/memstore", "core/internal/operator", "core/internal/redisstore", "core/internal/sqlstore", "core/internal/token", "core/internal/webui", "core/internal/workspace", "pkg/audit", "pkg/clientip", "pkg/config", "pkg/lifecycle", "pkg/ratelimit", "pkg/ratelimit/redislimit", "pkg/redisdb", "pkg/seal", "pkg/secret", "pkg/server", "pkg/sqldb", "pkg/telemetry"}},
-	{Package: "internal/authz", May: []string{"core/internal/limits", "core/internal/token", "pkg/audit", "pkg/fault", "pkg/ratelimit", "pkg/secret"}},
+	{Package: "internal/authz", May: []string{"core/internal/limits", "core/internal/token", "core/internal/workspace", "pkg/audit", "pkg/fault", "pkg/ratelimit", "pkg/secret"}},
 	{Package: "internal/cli", May: []string{"core/internal/access", "core/internal/app", "core/internal/control", "core/internal/datadir", "core/internal/installation", "core/internal/operator", "core/internal/sqlstore", "pkg/config", "pkg/fault", "pkg/secret", "pkg/telemetry"}},
 	{Package: "internal/console", May: []string{"core/internal/account", "pkg/audit", "pkg/canon", "pkg/fault", "pkg/secret"}},
 	{Package: "internal/control", May: []string{"core/internal/access", "core/internal/operator", "pkg/fault", "pkg/server", "pkg/wire"}},
@@ -62,7 +62,7 @@ var rows = []archtest.Row{
 	{Package: "internal/sqlstore", May: []string{"migrations", "core/internal/access", "core/internal/account", "core/internal/console", "core/internal/installation", "core/internal/jobs", "core/internal/token", "core/internal/workspace", "pkg/audit", "pkg/canon", "pkg/secret", "pkg/sqldb"}},
 	{Package: "internal/token", May: []string{"core/internal/account", "pkg/audit", "pkg/canon", "pkg/fault", "pkg/secret"}},
 	{Package: "internal/webui", May: []string{"pkg/page"}},
-	{Package: "internal/workspace", May: []string{"pkg/fault"}},
+	{Package: "internal/workspace", May: []string{"core/internal/access", "core/internal/account", "core/internal/console", "core/internal/token", "pkg/audit", "pkg/canon", "pkg/fault", "pkg/secret"}},
 }
 
 func TestArchitecture(t *testing.T) {

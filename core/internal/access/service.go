@@ -69,12 +69,7 @@ func (s *Service) act(ctx context.Context, fn func(ctx context.Context, tx Tx, o
 		return nil, fault.Store(err)
 	}
 	s.Recorder.Committed(out.events...)
-	if len(out.bury) == 0 {
-		return nil, nil
-	}
-	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), buryLimit)
-	defer cancel()
-	return fault.Store(s.Tombs.Bury(work, out.bury...)), nil
+	return s.Bury(ctx, Ending{bury: out.bury}), nil
 }
 
 func (s *Service) now() time.Time { return s.Now().UTC().Truncate(time.Microsecond) }

@@ -111,15 +111,25 @@ func (k *kill) status(ctx context.Context, tx Tx, a account.Account, to account.
 	k.out.events = append(k.out.events, audit.New(ctx, k.now, k.actor,
 		statusChanged{AccountID: a.ID, From: a.Status, To: to, ReceiptID: k.receipt.ID}).About(key))
 	if to == account.Active {
-		err = k.under(ctx, tx, email, byEmail, k.rows(a, to), func() (int, error) {
-			// A sign-in that overlapped the ban may have begun one that nothing accepts yet.
-			return tx.EndBrowsers(ctx, a.ID)
-		})
+		err = k.active(ctx, tx, a)
 	} else {
 		err = k.account(ctx, tx, a.ID)
 	}
 	change.Receipt = k.receipt
 	return change, err
+}
+
+// active ends what stands against an account that becomes active: tokens of people who
+// have its e-mail without an account, and memberships that others put it down for. The
+// keys of KeysOf are locked, and the account has its new status.
+func (k *kill) active(ctx context.Context, tx Tx, a account.Account) error {
+	if err := tx.DropUnaccepted(ctx, a.ID); err != nil {
+		return err
+	}
+	return k.under(ctx, tx, token.EmailKey(a.Email), byEmail, k.rows(a, account.Active), func() (int, error) {
+		// A sign-in that overlapped a ban may have begun one that nothing accepts yet.
+		return tx.EndBrowsers(ctx, a.ID)
+	})
 }
 
 // rows are those that end when an account gets a status.

@@ -51,6 +51,9 @@ type Tx interface {
 	OtherAdministrators(ctx context.Context, but string) (int, error)
 	// SetStatus changes an account's status.
 	SetStatus(ctx context.Context, id string, status account.Status, now time.Time) error
+	// DropUnaccepted deletes the memberships that an account was put down for and has
+	// not accepted; the invitations to them stay.
+	DropUnaccepted(ctx context.Context, accountID string) error
 	// SetPassword replaces an active account's password hash if it is still old; ok is
 	// false when it was not.
 	SetPassword(ctx context.Context, id, old, hash string, now time.Time) (ok bool, err error)

@@ -13,6 +13,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/apitest"
 	"github.com/dify-sso/dify-sso/core/internal/httpapi"
 	"github.com/dify-sso/dify-sso/core/internal/token"
+	"github.com/dify-sso/dify-sso/pkg/canon"
 	"github.com/dify-sso/dify-sso/pkg/testserver"
 )
 
@@ -39,6 +40,29 @@ var flBearers = map[string]flTrips{
 	"DELETE " + sessionsPath:           {store: []string{flEnter, flBury}, sql: []string{"BEGIN", "INSERT subject_epochs", "INSERT subject_epochs", "UPDATE oauth_access_tokens", "SELECT oauth_access_tokens", "INSERT audit_events", "COMMIT"}},
 	"DELETE " + sessionsPath + "/self": {store: []string{flEnter, flBury}, sql: flEnd},
 	"DELETE " + sessionsPath + "/:id":  {store: []string{flEnter, flBury}, sql: flEnd},
+	// A workspace is asked for once, and again by what acts in it, behind its lock.
+	"GET " + wsPath:                                      {store: []string{flEnter}, sql: []string{"SELECT memberships"}},
+	"GET " + wsPath + "/:workspace":                      {store: []string{flEnter}, sql: []string{"SELECT memberships"}},
+	"POST " + wsPath + "/:workspace/switch":              {store: []string{flEnter}, sql: []string{"SELECT memberships", "BEGIN", "UPDATE accounts", "SELECT memberships", "COMMIT"}},
+	"GET " + wsPath + "/:workspace/members":              {store: []string{flEnter}, sql: []string{"SELECT memberships", "SELECT memberships", "SELECT memberships"}},
+	"POST " + wsPath + "/:workspace/members":             {store: []string{flEnter, flLimit}, sql: slices.Concat(flManage, []string{"INSERT accounts", "SELECT memberships", "SELECT oauth_access_tokens", "INSERT memberships", "INSERT invitations"}, flManaged)},
+	"DELETE " + wsPath + "/:workspace/members/:member":   {store: []string{flEnter}, sql: slices.Concat(flManage, []string{"SELECT memberships", "UPDATE accounts", "DELETE memberships", "DELETE invitations", "DELETE accounts"}, flManaged)},
+	"PUT " + wsPath + "/:workspace/members/:member/role": {store: []string{flEnter}, sql: slices.Concat(flManage, flRole, flManaged)},
+	"PATCH " + wsPath + "/:workspace/members/:member":    {store: []string{flEnter}, sql: slices.Concat(flManage, flRole, flManaged)},
+}
+
+// Whatever changes members takes the workspace and asks for the role of who does it.
+var (
+	flManage  = []string{"SELECT memberships", "BEGIN", "UPDATE workspaces", "SELECT memberships"}
+	flRole    = []string{"SELECT memberships", "UPDATE memberships", "UPDATE invitations"}
+	flManaged = []string{"INSERT audit_events", "COMMIT"}
+)
+
+// flBodies are the bodies that some routes need.
+var flBodies = map[string]string{
+	"POST " + wsPath + "/:workspace/members":             `{"email":"new@example.com","role":"normal"}`,
+	"PUT " + wsPath + "/:workspace/members/:member/role": `{"role":"admin"}`,
+	"PATCH " + wsPath + "/:workspace/members/:member":    `{"role":"admin"}`,
 }
 
 var flEnd = []string{"SELECT oauth_access_tokens", "BEGIN", "UPDATE oauth_access_tokens", "INSERT audit_events", "COMMIT"}
@@ -94,8 +118,9 @@ func (s *flCounted) costs(t *testing.T, want flTrips, do func()) {
 }
 
 func TestStoreTripsOfABearer(t *testing.T) {
-	s := flCount(t, unlimited("bearer.token=1000", "account.read=1000"))
+	s := flCount(t, unlimited("bearer.token=1000", "account.read=1000", "invite.account=1000"))
 	b := s.SignedIn(t)
+	w := wsWorld{Server: s.Server, id: sqlText(t, s.Server, `SELECT id FROM workspaces`)}
 	ask := func(t *testing.T, method, path, bearer string, status int) apitest.Answer {
 		t.Helper()
 		var a apitest.Answer
@@ -123,7 +148,22 @@ func TestStoreTripsOfABearer(t *testing.T) {
 				bearer, id := tkLogin(t, s.Server, b, "laptop")
 				_, _ = tkLogin(t, s.Server, b, "another")
 				ask(t, http.MethodGet, faVerify, bearer, http.StatusOK)
-				s.costs(t, want, func() { ask(t, method, strings.ReplaceAll(path, ":id", id), bearer, http.StatusOK) })
+				path, body, status := strings.ReplaceAll(path, ":id", id), flBodies[name], http.StatusOK
+				if strings.Contains(path, ":workspace") {
+					member := addAccount(t, s.Server, canon.NewID()+"@example.com")
+					w.join(t, w.id, member, "normal")
+					path = strings.NewReplacer(":workspace", w.id, ":member", member).Replace(path)
+				}
+				if method == http.MethodPost && body != "" {
+					status = http.StatusCreated
+				}
+				s.costs(t, want, func() {
+					if body == "" {
+						ask(t, method, path, bearer, status)
+						return
+					}
+					wantAnswer(t, s.Call(t, method, path, body, "Authorization", "Bearer "+bearer, "Content-Type", "application/json"), status, "")
+				})
 			})
 		}
 	})

@@ -19,6 +19,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/memstore"
 	"github.com/dify-sso/dify-sso/core/internal/storetest"
 	"github.com/dify-sso/dify-sso/core/internal/token"
+	"github.com/dify-sso/dify-sso/core/internal/workspace"
 	"github.com/dify-sso/dify-sso/pkg/audit"
 	"github.com/dify-sso/dify-sso/pkg/clientip"
 	"github.com/dify-sso/dify-sso/pkg/ratelimit"
@@ -80,6 +81,13 @@ var (
 	faOdd      = "dfoe_" + strings.Repeat("o", 42) + "A"
 )
 
+// faPlaces is for the routes that name a workspace, of which these servers have none.
+type faPlaces struct{}
+
+func (faPlaces) Place(context.Context, string, string) (workspace.Membership, error) {
+	return workspace.Membership{}, workspace.ErrNotFound
+}
+
 type faTokens map[secret.Digest]token.Identity
 
 // ResolveKnown implements authz.Tokens.
@@ -121,6 +129,7 @@ func faStub(t testing.TB) string {
 	}
 	bearer, err := authz.New(authz.Deps{
 		Kinds: kinds, Limits: table, Recorder: recorder, Now: time.Now, Gate: memstore.Gate{Counters: counters, Bearers: memstore.NewBearers(100)},
+		Places: faPlaces{},
 		Tokens: faTokens{
 			secret.DigestOf(faAccount):  person(token.AccountSubject("018f0000-0000-7000-8000-000000000001", "ada@example.com"), "Ada Müller, 100% & \r\nX-Evil: 1"),
 			secret.DigestOf(faExternal): person(token.Subject{Issuer: "https://idp.example.com/a", ID: "röck|7", Email: "röck@example.com"}, ""),

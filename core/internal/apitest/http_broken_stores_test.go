@@ -35,7 +35,7 @@ type htStores map[string]*atomic.Int32
 
 func htNewStores() htStores {
 	s := htStores{}
-	for _, name := range []string{"accounts", "workspaces", "tokens", "access", "console", "installation", "audit", "grants", "counters", "usage", "cleanup"} {
+	for _, name := range []string{"accounts", "workspaces", "members", "tokens", "access", "console", "installation", "audit", "grants", "counters", "usage", "cleanup"} {
 		s[name] = &atomic.Int32{}
 	}
 	return s
@@ -47,7 +47,7 @@ func (s htStores) wrap(st *app.Stores) {
 	on := func(name string) sqldb.DB { return htDB{st.DB, htFault{s[name]}} }
 	st.Accounts, st.Workspaces = sqlstore.Accounts{DB: on("accounts")}, sqlstore.Workspaces{DB: on("workspaces")}
 	st.Tokens, st.Console = htTokens{sqlstore.Tokens{DB: on("tokens")}, htFault{s["usage"]}}, sqlstore.Console{DB: on("console")}
-	st.Access = sqlstore.Access{DB: on("access")}
+	st.Access, st.Members = sqlstore.Access{DB: on("access")}, sqlstore.Members{DB: on("members")}
 	st.Installation, st.Audit = sqlstore.Installation{DB: on("installation")}, sqlstore.Audit{DB: on("audit")}
 	st.Grants = htGrants{st.Grants, htFault{s["grants"]}, htFault{s["cleanup"]}}
 	st.Counters = htCounters{st.Counters, htFault{s["counters"]}}

@@ -83,6 +83,17 @@ var htTable = map[string]htRequest{
 	"DELETE /openapi/v1/account/sessions/self": {want: htBearer(200)},
 	"DELETE /openapi/v1/account/sessions/:id":  {want: htBearer(404)},
 
+	"GET /openapi/v1/workspaces":                                 {want: htBearer(200)},
+	"GET /openapi/v1/workspaces/:workspace":                      {want: htBearer(404)},
+	"POST /openapi/v1/workspaces/:workspace/switch":              {want: htBearer(404)},
+	"GET /openapi/v1/workspaces/:workspace/members":              {want: htBearer(404)},
+	"POST /openapi/v1/workspaces/:workspace/members":             {json: `{"email":"new@example.com","role":"normal"}`, want: htBearer(404)},
+	"DELETE /openapi/v1/workspaces/:workspace/members/:member":   {want: htBearer(404)},
+	"PUT /openapi/v1/workspaces/:workspace/members/:member/role": {json: `{"role":"normal"}`, want: htBearer(404)},
+	"PATCH /openapi/v1/workspaces/:workspace/members/:member":    {json: `{"role":"normal"}`, want: htBearer(404)},
+
+	"POST /console/api/workspaces/switch": {json: `{"tenant_id":"018f0000-0000-7000-8000-000000000001"}`, want: htWrites(404)},
+
 	"GET /console/api/setup":             {want: htAll(200)},
 	"POST /console/api/setup":            {json: `{"setup_code":"x","email":"a@b.c","name":"A","password":"long enough","workspace_name":"W"}`, want: htAll(409)},
 	"POST /console/api/init":             {want: htAll(409)},
@@ -114,7 +125,10 @@ var htTable = map[string]htRequest{
 
 // htPath fills a pattern's parameters.
 func htPath(pattern string) string {
-	path := strings.Replace(pattern, ":id", canon.NewID(), 1)
+	path := pattern
+	for _, name := range []string{":id", ":workspace", ":member"} {
+		path = strings.Replace(path, name, canon.NewID(), 1)
+	}
 	return strings.Replace(path, ":name", "app.css", 1)
 }
 

@@ -50,6 +50,7 @@ type App struct {
 	Installation *installation.Service
 	Access       *access.Service
 	Operator     *operator.Service
+	Members      *workspace.Members
 	Stores       *Stores
 
 	opts     Options
@@ -153,6 +154,12 @@ func (a *App) build(ctx context.Context, k *keys) error {
 	if err != nil {
 		return err
 	}
+	a.Members, err = workspace.NewMembers(workspace.MembersDeps{
+		Store: st.Members, Access: a.Access, Console: sessions, Passwords: passwords, Recorder: recorder, Now: now, MemberLimit: s.MemberLimit,
+	})
+	if err != nil {
+		return err
+	}
 	if err := a.command(); err != nil {
 		return err
 	}
@@ -160,7 +167,7 @@ func (a *App) build(ctx context.Context, k *keys) error {
 	if err != nil {
 		return err
 	}
-	bearer, err := authz.New(authz.Deps{Kinds: kinds, Tokens: a.tokens, Gate: st.Gate, Limits: a.limits, Recorder: recorder, Now: now, Disabled: !s.EnableBearer})
+	bearer, err := authz.New(authz.Deps{Kinds: kinds, Tokens: a.tokens, Gate: st.Gate, Places: workspaces, Limits: a.limits, Recorder: recorder, Now: now, Disabled: !s.EnableBearer})
 	if err != nil {
 		return err
 	}
@@ -173,7 +180,7 @@ func (a *App) build(ctx context.Context, k *keys) error {
 	}
 	return a.mount(metrics, httpapi.Deps{
 		Installation: a.Installation, Access: a.Access, Console: sessions, Devices: a.devices, Entries: devicegrant.NewEntries(k.entry),
-		Tokens: a.tokens, Workspaces: workspaces, Bearer: bearer, Clients: s.clients, Limits: a.limits, UI: webui.New(s.Public),
+		Tokens: a.tokens, Workspaces: workspaces, Members: a.Members, Bearer: bearer, Clients: s.clients, Limits: a.limits, UI: webui.New(s.Public),
 		Recorder: recorder, Log: a.opts.Log, Now: now, Public: s.Public, Version: a.opts.Version, Kinds: kinds,
 		SessionMax: days(s.SessionMaxDays), Ready: func() bool { return a.answering(context.Background()).Ready() },
 		Origins: s.CORSAllowOrigins, WithoutAPI: !s.OpenAPIEnabled, WithoutBearers: !s.EnableBearer,
@@ -213,7 +220,7 @@ func (a *App) mount(metrics *telemetry.Metrics, deps httpapi.Deps) error {
 		return err
 	}
 	httpapi.MountInner(a.inner, httpapi.Inner{
-		Readiness: a.Readiness, Metrics: metrics.Registry, OperatorKey: a.Settings.OperatorKey, Access: a.Access,
+		Readiness: a.Readiness, Metrics: metrics.Registry, Profiles: a.Settings.PprofEnabled, OperatorKey: a.Settings.OperatorKey, Access: a.Access,
 		ForwardAuthKey: a.Settings.ForwardAuthKey, Bearer: deps.Bearer, Recorder: deps.Recorder, Now: deps.Now,
 	})
 	return nil

@@ -57,6 +57,8 @@ type Config struct {
 	SessionMaxDays    int    `env:"SESSION_MAX_DAYS" doc:"days after which every browser is signed out; 1 to 90"`
 	PasswordMinLength int    `env:"PASSWORD_MIN_LENGTH" doc:"least length of a new password in characters; 8 to 64"`
 
+	MemberLimit int `env:"WORKSPACE_MEMBER_LIMIT" doc:"members that a workspace may have, those included that have not accepted yet; 0 to 1000000, 0 is no limit"`
+
 	OperatorKey secret.Text `env:"OPERATOR_API_KEY" doc:"at least 32 bytes; opens the operator's routes of the second listener, which do not exist without it"`
 
 	SetupToken secret.Text `env:"SETUP_TOKEN" doc:"set-up code to use in place of one that is drawn"`
@@ -71,6 +73,8 @@ type Config struct {
 
 	LogLevel  string `env:"LOG_LEVEL" doc:"debug, info, warn or error"`
 	LogFormat string `env:"LOG_FORMAT" doc:"json or text"`
+
+	PprofEnabled bool `env:"PPROF_ENABLED" doc:"whether the second listener serves Go's profiles under /debug/pprof; they show addresses and the memory of requests"`
 
 	AuditRetentionDays int `env:"AUDIT_RETENTION_DAYS" doc:"days of audit events that core audit prune keeps; 0 to 36500, 0 keeps all"`
 }

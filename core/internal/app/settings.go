@@ -121,6 +121,7 @@ func judge(cfg Config, problems *config.Problems) *Settings {
 	within("AUDIT_RETENTION_DAYS", cfg.AuditRetentionDays, 0, MaxAuditDays)
 	within("SESSION_IDLE_HOURS", cfg.SessionIdleHours, 1, 168)
 	within("SESSION_MAX_DAYS", cfg.SessionMaxDays, 1, 90)
+	within("WORKSPACE_MEMBER_LIMIT", cfg.MemberLimit, 0, 1_000_000)
 	within("PASSWORD_MIN_LENGTH", cfg.PasswordMinLength, 8, 64)
 	within("MAX_HEADER_BYTES", cfg.MaxHeaderBytes, 4096, 65536)
 	within("MAX_CONNECTIONS", cfg.MaxConnections, 16, 1_000_000)
@@ -160,6 +161,9 @@ func judge(cfg Config, problems *config.Problems) *Settings {
 	}
 	if !cfg.CleanTokens {
 		s.Warnings = append(s.Warnings, "ENABLE_CLEAN_OAUTH_ACCESS_TOKENS_TASK=false: tokens that are over are never deleted")
+	}
+	if cfg.PprofEnabled {
+		s.Warnings = append(s.Warnings, "PPROF_ENABLED=true: whoever reaches the second listener can read this process's memory")
 	}
 	s.judgeLimits(problems)
 	s.judgeSwitches(problems)

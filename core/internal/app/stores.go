@@ -32,6 +32,7 @@ type Stores struct {
 	DB           sqldb.DB
 	Accounts     account.Store
 	Workspaces   workspace.Store
+	Members      workspace.MemberStore
 	Tokens       token.Store
 	Access       access.Store
 	Console      console.Store
@@ -76,7 +77,7 @@ func openStores(ctx context.Context, s *Settings, o Options) (*Stores, error) {
 		return nil, errors.Join(err, db.Close())
 	}
 	st := &Stores{
-		DB: db, Accounts: sqlstore.Accounts{DB: db}, Workspaces: sqlstore.Workspaces{DB: db}, Tokens: sqlstore.Tokens{DB: db},
+		DB: db, Accounts: sqlstore.Accounts{DB: db}, Workspaces: sqlstore.Workspaces{DB: db}, Members: sqlstore.Members{DB: db}, Tokens: sqlstore.Tokens{DB: db},
 		Access: sqlstore.Access{DB: db}, Console: sqlstore.Console{DB: db}, Installation: sqlstore.Installation{DB: db}, Audit: sqlstore.Audit{DB: db},
 		Leases: sqlstore.Leases{DB: db}, Prune: sqlstore.Prune{DB: db},
 	}

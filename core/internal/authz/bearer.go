@@ -11,6 +11,7 @@ import (
 
 	"github.com/dify-sso/dify-sso/core/internal/limits"
 	"github.com/dify-sso/dify-sso/core/internal/token"
+	"github.com/dify-sso/dify-sso/core/internal/workspace"
 	"github.com/dify-sso/dify-sso/pkg/audit"
 	"github.com/dify-sso/dify-sso/pkg/fault"
 	"github.com/dify-sso/dify-sso/pkg/ratelimit"
@@ -25,6 +26,10 @@ type Rule struct {
 	Scope token.Scope
 	// Extra is a limit by subject, empty for none.
 	Extra limits.Name
+	// Workspace: the request names a workspace, and the caller must be a member of it.
+	Workspace bool
+	// Roles are those that a member needs one of; empty takes every member.
+	Roles []workspace.Role
 }
 
 // Presented is what a request brings.
@@ -34,6 +39,9 @@ type Presented struct {
 	// Address is the rate-limit scope of the client's address, IP the address itself.
 	Address string
 	IP      string
+	// Workspace is the id that the request names, where the rule asks for one. What is
+	// none is nobody's.
+	Workspace string
 	// Unmetered: a proxy asks for its clients. One of them with bad tokens must not shut
 	// out the others, so they are not counted against the address.
 	Unmetered bool
@@ -42,6 +50,8 @@ type Presented struct {
 // Caller is whom a bearer route serves.
 type Caller struct {
 	token.Identity
+	// Place is the workspace that the request names, where the rule asks for one.
+	Place workspace.Membership
 	// Limits are the results of the limits that were asked, for the RateLimit headers.
 	Limits []ratelimit.Result
 }
@@ -77,11 +87,20 @@ type Tokens interface {
 	Used(id string, minted time.Time, ip string)
 }
 
+// Places finds what a caller may know of a workspace; package workspace's Service is
+// one.
+type Places interface {
+	// Place returns workspace.ErrNotFound for every workspace that this account is no
+	// member of, exists or not, and a 503 when nobody can say.
+	Place(ctx context.Context, accountID, workspaceID string) (workspace.Membership, error)
+}
+
 // Deps is what a BearerAuthenticator needs; all fields but Disabled are required.
 type Deps struct {
 	Kinds    *token.KindRegistry
 	Tokens   Tokens
 	Gate     Gate
+	Places   Places
 	Limits   *limits.Table
 	Recorder *audit.Recorder
 	Now      func() time.Time
@@ -99,15 +118,15 @@ type BearerAuthenticator struct {
 
 // New checks the dependencies.
 func New(d Deps) (*BearerAuthenticator, error) {
-	if d.Kinds == nil || d.Tokens == nil || d.Gate == nil || d.Limits == nil || d.Recorder == nil || d.Now == nil {
-		return nil, errors.New("authz: kinds, tokens, gate, limits, recorder and clock are required")
+	if d.Kinds == nil || d.Tokens == nil || d.Gate == nil || d.Places == nil || d.Limits == nil || d.Recorder == nil || d.Now == nil {
+		return nil, errors.New("authz: kinds, tokens, gate, places, limits, recorder and clock are required")
 	}
 	return &BearerAuthenticator{Deps: d, rejected: newRejections()}, nil
 }
 
 // Authenticate runs the switch, header, shape, the token's limit, resolution, subject,
-// scope and the route's extra limit, in this order; the first failure is the answer. The
-// limits of a refused caller are in Caller too.
+// scope, the route's extra limit, the workspace and the role in it, in this order; the
+// first failure is the answer. The limits of a refused caller are in Caller too.
 func (b *BearerAuthenticator) Authenticate(ctx context.Context, rule Rule, p Presented) (Caller, error) {
 	if b.Disabled {
 		return Caller{}, ErrDisabled
@@ -135,13 +154,44 @@ func (b *BearerAuthenticator) Authenticate(ctx context.Context, rule Rule, p Pre
 		return c, ErrInsufficientScope.Because(MissingScope(rule.Scope))
 	}
 	if rule.Extra != "" {
-		result, err := b.Limits.Take(ctx, rule.Extra, c.Subject.Key())
+		result, err := b.Limits.Take(ctx, rule.Extra, extraScope(rule.Extra, c.Subject))
 		c.add(result)
 		if err != nil {
 			return c, err
 		}
 	}
 	b.Tokens.Used(c.SessionID, c.CreatedAt, p.IP)
+	if rule.Workspace {
+		return b.enter(ctx, rule, p, c)
+	}
+	return c, nil
+}
+
+// extraScope is whom a limit counts: the subject, but an account where pages that know
+// no token spend it too.
+func extraScope(name limits.Name, s token.Subject) string {
+	if name == limits.InviteAccount {
+		return s.AccountID
+	}
+	return s.Key()
+}
+
+// placeLimit bounds the read of a workspace: a database that does not answer is an
+// outage, and never a workspace that does not exist.
+const placeLimit = 5 * time.Second
+
+// enter asks once for the workspace, its status and the caller's role in it, anew for
+// each request: what was taken away is gone at the next one.
+func (b *BearerAuthenticator) enter(ctx context.Context, rule Rule, p Presented, c Caller) (Caller, error) {
+	ctx, cancel := context.WithTimeout(ctx, placeLimit)
+	defer cancel()
+	var err error
+	if c.Place, err = b.Places.Place(ctx, c.Subject.AccountID, p.Workspace); err != nil {
+		return c, fault.Store(err)
+	}
+	if len(rule.Roles) > 0 && !slices.Contains(rule.Roles, c.Place.Role) {
+		return c, workspace.ErrRole
+	}
 	return c, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/dify-sso/dify-sso/core/internal/authz"
@@ -17,6 +18,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/memstore"
 	"github.com/dify-sso/dify-sso/core/internal/storetest"
 	"github.com/dify-sso/dify-sso/core/internal/token"
+	"github.com/dify-sso/dify-sso/core/internal/workspace"
 	"github.com/dify-sso/dify-sso/pkg/fault"
 	"github.com/dify-sso/dify-sso/pkg/ratelimit"
 	"github.com/dify-sso/dify-sso/pkg/secret"
@@ -28,6 +30,7 @@ type tokens struct {
 	err      error // instead of an answer
 	resolved int
 	used     []string
+	account  string // whose the live token is; empty is ada's
 }
 
 func (s *tokens) ResolveKnown(_ context.Context, kind token.Kind, digest secret.Digest, known token.Remembered, cached bool) (token.Identity, error) {
@@ -38,7 +41,16 @@ func (s *tokens) ResolveKnown(_ context.Context, kind token.Kind, digest secret.
 	if digest != secret.DigestOf(s.live) {
 		return token.Identity{}, token.ErrInvalid.Because(token.CauseUnknown)
 	}
-	return token.Identity{Context: token.Context{SessionID: "session", Subject: token.AccountSubject("ada", ""), AccountName: "Ada"}, Kind: kind}, nil
+	who := "ada"
+	if s.account != "" {
+		who = s.account
+	}
+	return token.Identity{Context: token.Context{SessionID: "session", Subject: token.AccountSubject(who, ""), AccountName: "Ada"}, Kind: kind}, nil
+}
+
+// Place is asked by no rule of the fuzz targets.
+func (s *tokens) Place(context.Context, string, string) (workspace.Membership, error) {
+	panic("asked for a workspace")
 }
 
 func (s *tokens) Used(id string, _ time.Time, ip string) { s.used = append(s.used, id+" "+ip) }
@@ -60,6 +72,7 @@ type gate struct {
 	t      *testing.T
 	tokens *tokens
 	faults storetest.Faults
+	spaces storetest.Faults
 }
 
 func newGate(t *testing.T, overrides map[limits.Name]limits.Override) *gate {
@@ -74,7 +87,11 @@ func newGate(t *testing.T, overrides map[limits.Name]limits.Override) *gate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.BearerAuthenticator, err = authz.New(authz.Deps{Kinds: kinds, Tokens: g.tokens, Gate: storetest.FaultyGate(memstore.Gate{Counters: counters, Bearers: g.Bearers}, &g.faults), Limits: table, Recorder: g.Recorder, Now: g.Clock.Now})
+	places, err := workspace.New(storetest.FaultyWorkspaces(g.Workspaces, &g.spaces))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.BearerAuthenticator, err = authz.New(authz.Deps{Places: places, Kinds: kinds, Tokens: g.tokens, Gate: storetest.FaultyGate(memstore.Gate{Counters: counters, Bearers: g.Bearers}, &g.faults), Limits: table, Recorder: g.Recorder, Now: g.Clock.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -333,10 +350,80 @@ func TestBadBearers(t *testing.T) {
 	})
 }
 
+func TestTheWorkspace(t *testing.T) {
+	g := newGate(t, nil)
+	who := g.AddActive(t, "ada@example.com")
+	g.tokens.account = who.ID
+	w := g.AddWorkspaceOf(t, "w", who.ID)
+	foreign := g.AddWorkspaceOf(t, "foreign", g.AddActive(t, "bob@example.com").ID)
+	ask := func(ctx context.Context, id string, roles ...workspace.Role) (authz.Caller, error) {
+		p := presented("Bearer " + good)
+		p.Workspace = id
+		return g.Authenticate(ctx, authz.Rule{Subjects: accounts, Workspace: true, Roles: roles}, p)
+	}
+	t.Run("a member, any and of a role", func(t *testing.T) {
+		for _, roles := range [][]workspace.Role{nil, workspace.Managers, {workspace.Owner}} {
+			c, err := ask(t.Context(), w.ID, roles...)
+			if err != nil || c.Place.Workspace.ID != w.ID || c.Place.Role != workspace.Owner {
+				t.Fatalf("%+v, %v", c.Place, err)
+			}
+		}
+		if _, err := ask(t.Context(), w.ID, workspace.Normal, workspace.Editor); !errors.Is(err, workspace.ErrRole) {
+			t.Fatal(err)
+		}
+	})
+	t.Run("nobody's is asked for without SQL, another's is none", func(t *testing.T) {
+		for _, id := range []string{"", "x", strings.ToUpper(w.ID)} {
+			g.spaces.Clear()
+			if _, err := ask(t.Context(), id); !errors.Is(err, workspace.ErrNotFound) || g.spaces.Total() != 0 {
+				t.Fatalf("%q: %v after %d reads", id, err, g.spaces.Total())
+			}
+		}
+		g.Archive(t, foreign.ID)
+		g.AddMember(t, foreign.ID, who.ID, workspace.Admin, false)
+		for _, id := range []string{foreign.ID, who.ID} {
+			if _, err := ask(t.Context(), id, workspace.Owner); !errors.Is(err, workspace.ErrNotFound) {
+				t.Fatal(err)
+			}
+		}
+	})
+	t.Run("down", func(t *testing.T) {
+		g.spaces.Clear()
+		g.spaces.Plan(storetest.Fault{Method: "Place"})
+		if _, err := ask(t.Context(), w.ID); fault.Of(err).Kind() != fault.Unavailable {
+			t.Fatal(err)
+		}
+	})
+	t.Run("slower than anybody waits", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			d := g.Deps
+			d.Places = silent{}
+			b, err := authz.New(d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			begun := time.Now()
+			_, err = b.Authenticate(t.Context(), authz.Rule{Subjects: accounts, Workspace: true}, presented("Bearer "+good))
+			if took := time.Since(begun); fault.Of(err).Kind() != fault.Unavailable || took > 10*time.Second {
+				t.Fatalf("after %s: %v", took, err)
+			}
+		})
+	})
+}
+
+// silent never answers.
+type silent struct{}
+
+func (silent) Place(ctx context.Context, _, _ string) (workspace.Membership, error) {
+	<-ctx.Done()
+	return workspace.Membership{}, ctx.Err()
+}
+
 func TestNewChecksWhatItNeeds(t *testing.T) {
 	whole := newGate(t, nil).Deps
 	for name, drop := range map[string]func(*authz.Deps){
 		"kinds": func(d *authz.Deps) { d.Kinds = nil }, "tokens": func(d *authz.Deps) { d.Tokens = nil }, "limits": func(d *authz.Deps) { d.Limits = nil },
+		"places": func(d *authz.Deps) { d.Places = nil }, "gate": func(d *authz.Deps) { d.Gate = nil },
 		"recorder": func(d *authz.Deps) { d.Recorder = nil }, "clock": func(d *authz.Deps) { d.Now = nil },
 	} {
 		d := whole

@@ -32,7 +32,7 @@ func fuzzGate(t *testing.T, kinds *token.KindRegistry, tokens *tokens) *authz.Be
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := authz.New(authz.Deps{Kinds: kinds, Tokens: tokens, Gate: memstore.Gate{Counters: counters, Bearers: memstore.NewBearers(10)}, Limits: table, Recorder: recorder, Now: time.Now})
+	b, err := authz.New(authz.Deps{Kinds: kinds, Tokens: tokens, Places: tokens, Gate: memstore.Gate{Counters: counters, Bearers: memstore.NewBearers(10)}, Limits: table, Recorder: recorder, Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}

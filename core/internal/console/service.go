@@ -118,7 +118,7 @@ type Browser struct {
 func (s *Service) Begin(ctx context.Context, a account.Account, how How, b Browser) (Issued, error) {
 	issued := s.Fresh(a, how, b)
 	session := issued.Session
-	event := audit.New(ctx, session.CreatedAt, audit.Account(a.ID), signedIn{How: how, SessionID: session.ID})
+	event := SignedIn(ctx, issued)
 	if err := s.Store.Begin(ctx, session, presented(b.Presented), event); err != nil {
 		return Issued{}, fault.Store(err)
 	}
@@ -137,6 +137,15 @@ func (s *Service) Fresh(a account.Account, how How, b Browser) Issued {
 		Remember: b.Remember, How: how, AuthAt: now, IP: b.IP, UserAgent: b.UserAgent,
 	}}}
 }
+
+// SignedIn is account.signed_in, for whoever begins a fresh session together with
+// another change.
+func SignedIn(ctx context.Context, i Issued) audit.Event {
+	return audit.New(ctx, i.Session.CreatedAt, audit.Account(i.Account.ID), signedIn{How: i.Session.How, SessionID: i.Session.ID})
+}
+
+// Presented is the digest of the session that a browser brought along, zero for none.
+func Presented(b Browser) secret.Digest { return presented(b.Presented) }
 
 func presented(value secret.Text) secret.Digest {
 	if value.IsZero() {

@@ -19,6 +19,8 @@ type How string
 const (
 	HowSetup    How = "setup"
 	HowPassword How = "password"
+	// HowActivation: an invited person has set a password.
+	HowActivation How = "activation"
 )
 
 // touchEvery is the least time between two writes of a session's last sight.

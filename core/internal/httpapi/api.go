@@ -32,6 +32,7 @@ type Deps struct {
 	Entries      *devicegrant.Entries
 	Tokens       *token.Service
 	Workspaces   *workspace.Service
+	Members      *workspace.Members
 	Bearer       *authz.BearerAuthenticator
 	Clients      *authz.Clients
 	Limits       *limits.Table
@@ -69,7 +70,7 @@ type api struct {
 // incomplete, or when app has a route that is not a row, so that a service with an
 // unguarded route does not start. What no row takes is 404, or 405 with Allow.
 func Mount(app *fiber.App, d Deps) error {
-	if d.Installation == nil || d.Access == nil || d.Console == nil || d.Devices == nil || d.Entries == nil || d.Tokens == nil || d.Workspaces == nil ||
+	if d.Installation == nil || d.Access == nil || d.Console == nil || d.Devices == nil || d.Entries == nil || d.Tokens == nil || d.Workspaces == nil || d.Members == nil ||
 		d.Bearer == nil || d.Clients == nil || d.Limits == nil || d.UI == nil || d.Recorder == nil || d.Log == nil || d.Now == nil || d.Public == nil || d.Kinds == nil || d.Ready == nil {
 		return errors.New("httpapi: every dependency is required")
 	}

@@ -29,6 +29,15 @@ func decodeEither(c *fiber.Ctx, dst any, fill func(wire.Values)) (fromForm bool,
 // decodeJSON reads a JSON body; unknown members are ignored.
 func decodeJSON(c *fiber.Ctx, dst any) error { return refused(wire.JSON(body(c), dst, wire.Ignore)) }
 
+// decodeStrict reads a JSON body of a bearer route that takes no unknown member.
+func decodeStrict(c *fiber.Ctx, dst any) error {
+	err := wire.JSON(body(c), dst, wire.Refuse)
+	if p, ok := err.(*wire.Problems); ok { //nolint:errorlint // the decoder returns it bare
+		return p.Fault(errInvalidParam)
+	}
+	return err
+}
+
 // refused turns what the decoder found into a failure of device and console routes.
 func refused(err error) error {
 	if p, ok := err.(*wire.Problems); ok { //nolint:errorlint // the decoder returns it bare

@@ -32,6 +32,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/limits"
 	"github.com/dify-sso/dify-sso/core/internal/operator"
 	"github.com/dify-sso/dify-sso/core/internal/token"
+	"github.com/dify-sso/dify-sso/core/internal/workspace"
 	"github.com/dify-sso/dify-sso/pkg/clientip"
 	"github.com/dify-sso/dify-sso/pkg/fault"
 	"github.com/dify-sso/dify-sso/pkg/server"
@@ -66,7 +67,11 @@ var failures = map[string]*fault.Error{
 	"fault.ErrInternal": fault.ErrInternal, "fault.ErrUnavailable": fault.ErrUnavailable,
 	"server.ErrNotFound": server.ErrNotFound, "server.ErrMethodNotAllowed": server.ErrMethodNotAllowed, "server.ErrBadRequest": server.ErrBadRequest,
 	"server.ErrTooLarge": server.ErrTooLarge, "server.ErrHeaderTooLarge": server.ErrHeaderTooLarge, "server.ErrUnsupportedMedia": server.ErrUnsupportedMedia,
-	"wire.ErrInvalidJSON": wire.ErrInvalidJSON,
+	"wire.ErrInvalidJSON":   wire.ErrInvalidJSON,
+	"workspace.ErrNotFound": workspace.ErrNotFound, "workspace.ErrRole": workspace.ErrRole, "workspace.ErrMemberNotFound": workspace.ErrMemberNotFound,
+	"workspace.ErrSelf": workspace.ErrSelf, "workspace.ErrOwner": workspace.ErrOwner, "workspace.ErrRoleUnchanged": workspace.ErrRoleUnchanged,
+	"workspace.ErrAlreadyMember": workspace.ErrAlreadyMember, "workspace.ErrEmailIsExternal": workspace.ErrEmailIsExternal,
+	"workspace.ErrMemberLimit": workspace.ErrMemberLimit, "workspace.ErrInvitationNotFound": workspace.ErrInvitationNotFound,
 }
 
 // TestFailuresListIsComplete reads the sources for sentinels that the list lacks.

@@ -82,10 +82,11 @@ func (a *api) guards(r row) []fiber.Handler {
 	return append(chain, r.handle)
 }
 
-// cacheable: others may keep the answer, or the row is asked too often for a header that
-// only the oldest caches read.
+// cacheable: the answer does not say who somebody is, and goes without the header that
+// only the oldest caches read (docs/specs/v1.0/server/middleware.md, Headers).
 func (r row) cacheable() bool {
-	return r.caller == static || strings.HasPrefix(r.path, base+"/_") || strings.HasPrefix(r.path, wellKnown)
+	return r.caller == static ||
+		slices.ContainsFunc([]string{base + "/_", base + "/workspaces", wellKnown}, func(p string) bool { return strings.HasPrefix(r.path, p) })
 }
 
 // challenge gives the WWW-Authenticate of a class of caller: a cookie route never
@@ -188,6 +189,7 @@ func (a *api) bearerGuard(rule authz.Rule) fiber.Handler {
 	return func(c *fiber.Ctx) error {
 		who, err := a.Bearer.Authenticate(c.UserContext(), rule, authz.Presented{
 			Authorization: headerLines(c, fiber.HeaderAuthorization), Address: server.ClientScope(c), IP: server.ClientIP(c).String(),
+			Workspace: param(c, workspaceParam),
 		})
 		server.SetRateLimit(c, who.Limits...)
 		if err != nil {
@@ -196,6 +198,19 @@ func (a *api) bearerGuard(rule authz.Rule) fiber.Handler {
 		c.Locals(callerKey, who)
 		return c.Next()
 	}
+}
+
+// workspaceParam is the parameter of a path that names a workspace.
+const workspaceParam = "workspace"
+
+// param gives a parameter of the path as it was before the client escaped it. Routes are
+// found on the escaped path; what does not unescape names nothing.
+func param(c *fiber.Ctx, name string) string {
+	value, err := url.PathUnescape(c.Params(name))
+	if err != nil {
+		return ""
+	}
+	return value
 }
 
 // headerLines gives every line of a header, in order.

@@ -47,6 +47,8 @@ func (r Readiness) Ready() bool {
 type Inner struct {
 	Readiness func(ctx context.Context) Readiness
 	Metrics   *prometheus.Registry
+	// Profiles shows Go's profiles under /debug/pprof.
+	Profiles bool
 
 	// OperatorKey opens the routes of operators; Access is what they call.
 	OperatorKey secret.Text
@@ -78,5 +80,8 @@ func MountInner(app *fiber.App, d Inner) {
 		return c.JSON(r)
 	})
 	get("/metrics", adaptor.HTTPHandler(promhttp.HandlerFor(d.Metrics, promhttp.HandlerOpts{})))
+	if d.Profiles {
+		get("/debug/pprof/:name", profile)
+	}
 	mountKeyed(app, d.keyed()...)
 }

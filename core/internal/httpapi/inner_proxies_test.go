@@ -18,6 +18,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/authz"
 	"github.com/dify-sso/dify-sso/core/internal/limits"
 	"github.com/dify-sso/dify-sso/core/internal/token"
+	"github.com/dify-sso/dify-sso/core/internal/workspace"
 	"github.com/dify-sso/dify-sso/pkg/audit"
 	"github.com/dify-sso/dify-sso/pkg/clientip"
 	"github.com/dify-sso/dify-sso/pkg/ratelimit"
@@ -42,6 +43,10 @@ func (onePerson) Enter(context.Context, ratelimit.Policy, secret.Digest, time.Ti
 	return ratelimit.Result{Allowed: true}, token.Remembered{}, nil
 }
 
+func (onePerson) Place(context.Context, string, string) (workspace.Membership, error) {
+	return workspace.Membership{}, workspace.ErrNotFound
+}
+
 func (onePerson) Append(context.Context, ...audit.Event) error { return nil }
 
 const fuzzKey = "a key of thirty-two bytes for proxies"
@@ -62,7 +67,7 @@ func askable(f *testing.F) string {
 	must(err)
 	table, err := limits.New(limits.Deps{Store: ratelimit.NewMemory(10), Recorder: recorder, Now: time.Now})
 	must(err)
-	bearer, err := authz.New(authz.Deps{Kinds: kinds, Tokens: p, Gate: p, Limits: table, Recorder: recorder, Now: time.Now})
+	bearer, err := authz.New(authz.Deps{Kinds: kinds, Tokens: p, Gate: p, Places: p, Limits: table, Recorder: recorder, Now: time.Now})
 	must(err)
 	app, err := server.New(server.Config{Log: log, Now: time.Now, Addresses: clientip.New(nil), MaxHeaderBytes: 16 << 10, ReadTimeout: time.Minute})
 	must(err)

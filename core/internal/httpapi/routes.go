@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -110,7 +111,7 @@ var accountsOnly = []token.SubjectType{token.SubjectAccount}
 
 // table is every route of the public listener of this edition, whatever is switched off.
 func (a *api) table() []row {
-	return slices.Concat(a.metaRows(), a.oauthRows(), a.accountRows(), a.consoleRows(), a.pageRows())
+	return slices.Concat(a.metaRows(), a.oauthRows(), a.accountRows(), a.workspaceRows(), a.consoleRows(), a.pageRows())
 }
 
 // mount refuses a row that does not say what it needs to.
@@ -134,6 +135,8 @@ func (a *api) mount(app *fiber.App, r row) error {
 		return fail("takes codes on an account's budget from callers without an account")
 	case (r.caller == bearer) != (len(r.rule.Subjects) > 0):
 		return fail("and its bearer rule do not fit")
+	case r.rule.Workspace != strings.Contains(r.path, "/:"+workspaceParam) || len(r.rule.Roles) > 0 && !r.rule.Workspace:
+		return fail("and the workspace of its rule do not fit")
 	case writes && slices.Contains([]caller{cookieRead, page, pageSigned, static}, r.caller):
 		return fail("changes state without a CSRF guard")
 	case (r.caller >= page && r.caller <= pageSignedWrite) != (r.shape == server.Page):

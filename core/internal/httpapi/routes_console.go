@@ -23,5 +23,7 @@ func (a *api) consoleRows() []row {
 		{method: http.MethodGet, path: "/console/api/workspaces", caller: cookieRead, handle: a.consoleWorkspaces},
 		{method: http.MethodGet, path: "/console/api/system-features", caller: open, share: private, handle: a.systemFeatures,
 			about: operation{summary: "What this installation offers to somebody who signs in", answers: map[int]any{http.StatusOK: systemFeatures{}}}},
+		{method: http.MethodPost, path: "/console/api/workspaces/switch", caller: cookieWrite, media: []string{json}, body: small, handle: a.consoleSwitch,
+			about: operation{summary: "Make a workspace the current one", body: consoleSwitchRequest{}, answers: map[int]any{200: resultResponse{}}}},
 	}
 }

@@ -37,6 +37,8 @@ const (
 	ConsoleLoginPair    Name = "console.login.pair"
 	ConsoleLoginEmail   Name = "console.login.email"
 	ConsoleSetupAddr    Name = "console.setup.addr"
+	InviteAcceptAddr    Name = "invite.accept.addr"
+	InviteAccount       Name = "invite.account"
 )
 
 // policy adds to the engine's numbers what happens in an outage of the counters.
@@ -70,6 +72,8 @@ func defaults() map[Name]policy {
 		p(ConsoleLoginPair, 5, 15*time.Minute),
 		p(ConsoleLoginEmail, 100, time.Hour),
 		p(ConsoleSetupAddr, 10, time.Hour),
+		p(InviteAcceptAddr, 20, time.Hour),
+		p(InviteAccount, 30, time.Hour),
 	}
 	byName := make(map[Name]policy, len(list))
 	for _, entry := range list {

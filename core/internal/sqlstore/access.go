@@ -83,6 +83,14 @@ func (t accessTx) SetStatus(ctx context.Context, id string, status account.Statu
 	return err
 }
 
+// DropUnaccepted implements access.Tx. An invitation that is open says that its
+// membership has not been accepted.
+func (t accessTx) DropUnaccepted(ctx context.Context, accountID string) error {
+	_, err := t.q.Exec(ctx, `DELETE FROM memberships WHERE account_id = $1 AND workspace_id IN
+		(SELECT workspace_id FROM invitations WHERE account_id = $1 AND accepted_at IS NULL)`, accountID)
+	return err
+}
+
 // SetPassword implements access.Tx.
 func (t accessTx) SetPassword(ctx context.Context, id, old, hash string, now time.Time) (bool, error) {
 	n, err := t.q.Exec(ctx, `UPDATE accounts SET password_hash = $1, updated_at = $2 WHERE id = $3 AND password_hash = $4 AND status = 'active'`,

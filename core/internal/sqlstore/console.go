@@ -32,14 +32,19 @@ func (s Console) Begin(ctx context.Context, session console.Session, replaces se
 			session.CreatedAt, null(session.IP), session.AccountID); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, `DELETE FROM console_sessions WHERE token_hash = $1`, replaces[:]); err != nil {
-			return err
-		}
-		if err := insertBrowser(ctx, tx, session); err != nil {
+		if err := replaceBrowser(ctx, tx, session, replaces); err != nil {
 			return err
 		}
 		return appendEvents(ctx, tx, events)
 	})
+}
+
+// replaceBrowser begins a session in place of the one that a browser brought along.
+func replaceBrowser(ctx context.Context, q sqldb.Querier, s console.Session, replaces secret.Digest) error {
+	if _, err := q.Exec(ctx, `DELETE FROM console_sessions WHERE token_hash = $1`, replaces[:]); err != nil {
+		return err
+	}
+	return insertBrowser(ctx, q, s)
 }
 
 func insertBrowser(ctx context.Context, q sqldb.Querier, s console.Session) error {

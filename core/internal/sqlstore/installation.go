@@ -60,7 +60,7 @@ func (s Installation) SetUp(ctx context.Context, a account.Account, w workspace.
 		if err := insertWorkspace(ctx, tx, w); err != nil {
 			return err
 		}
-		if err := insertMembership(ctx, tx, w.ID, a.ID, workspace.Owner, true, now); err != nil {
+		if err := insertMembership(ctx, tx, workspace.NewMember{WorkspaceID: w.ID, AccountID: a.ID, Role: workspace.Owner, JoinedAt: now}, true); err != nil {
 			return err
 		}
 		return appendEvents(ctx, tx, events)

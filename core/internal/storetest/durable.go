@@ -32,6 +32,7 @@ type Durable struct {
 	Console      console.Store
 	Accounts     account.Store
 	Workspaces   workspace.Store
+	Members      workspace.MemberStore
 	Installation installation.Store
 	Audit        audit.Sink
 	Leases       jobs.Leases
@@ -54,6 +55,7 @@ func DurableStores(t *testing.T, open OpenDurable) {
 		{"console sessions", Console},
 		{"accounts", Accounts},
 		{"workspaces", Workspaces},
+		{"members", Members},
 		{"installation", Installation},
 		{"audit", Audit},
 		{"leases", Leases},

@@ -124,6 +124,10 @@ func (w faultyWorkspaces) MembershipsOf(ctx context.Context, accountID string) (
 	return get(ctx, w.f, "MembershipsOf", func() ([]workspace.Membership, error) { return w.s.MembershipsOf(ctx, accountID) })
 }
 
+func (w faultyWorkspaces) Place(ctx context.Context, workspaceID, accountID string) (workspace.Membership, error) {
+	return get(ctx, w.f, "Place", func() (workspace.Membership, error) { return w.s.Place(ctx, workspaceID, accountID) })
+}
+
 // FaultyInstallation wraps the store of the installation's row.
 func FaultyInstallation(s installation.Store, f *Faults) installation.Store {
 	return faultyInstallation{s, f}

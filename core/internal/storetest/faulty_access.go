@@ -71,6 +71,10 @@ func (w faultyAccessTx) SetStatus(ctx context.Context, id string, status account
 	return w.f.do(ctx, "Tx.SetStatus", func() error { return w.tx.SetStatus(ctx, id, status, now) })
 }
 
+func (w faultyAccessTx) DropUnaccepted(ctx context.Context, accountID string) error {
+	return w.f.do(ctx, "Tx.DropUnaccepted", func() error { return w.tx.DropUnaccepted(ctx, accountID) })
+}
+
 func (w faultyAccessTx) SetPassword(ctx context.Context, id, old, hash string, now time.Time) (bool, error) {
 	return get(ctx, w.f, "Tx.SetPassword", func() (bool, error) { return w.tx.SetPassword(ctx, id, old, hash, now) })
 }

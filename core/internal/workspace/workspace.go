@@ -7,6 +7,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/dify-sso/dify-sso/pkg/canon"
 	"github.com/dify-sso/dify-sso/pkg/fault"
 )
 
@@ -52,6 +53,8 @@ type Store interface {
 	// MembershipsOf lists an account's memberships by the workspace's creation,
 	// then id; archived workspaces included.
 	MembershipsOf(ctx context.Context, accountID string) ([]Membership, error)
+	// Place gives one workspace as a member sees it, by one read, or ErrNotFound.
+	Place(ctx context.Context, workspaceID, accountID string) (Membership, error)
 }
 
 // Service answers which workspaces an account belongs to.
@@ -76,6 +79,22 @@ func (s *Service) Of(ctx context.Context, accountID string) ([]Membership, error
 		list[i].Current = list[i].Current && list[i].Workspace.Status == StatusNormal
 	}
 	return list, nil
+}
+
+// Place gives a workspace as this person, who is a member, sees it. It returns
+// ErrNotFound for one that is malformed, unknown, archived or of others, alike.
+func (s *Service) Place(ctx context.Context, accountID, workspaceID string) (Membership, error) {
+	if !canon.IsID(workspaceID) {
+		return Membership{}, ErrNotFound // no store is asked
+	}
+	m, err := s.store.Place(ctx, workspaceID, accountID)
+	if err != nil {
+		return Membership{}, fault.Store(err)
+	}
+	if m.Workspace.Status != StatusNormal {
+		return Membership{}, ErrNotFound
+	}
+	return m, nil
 }
 
 // Usable keeps the memberships whose workspace is not archived, in order.

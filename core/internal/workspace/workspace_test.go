@@ -39,6 +39,10 @@ func TestDefault(t *testing.T) {
 
 type fixed []workspace.Membership
 
+func (f fixed) Place(context.Context, string, string) (workspace.Membership, error) {
+	return f[0], nil
+}
+
 func (f fixed) MembershipsOf(context.Context, string) ([]workspace.Membership, error) { return f, nil }
 
 func TestArchivedIsNeverCurrent(t *testing.T) {

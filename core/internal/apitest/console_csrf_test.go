@@ -10,6 +10,7 @@ import (
 	"go/token"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -287,12 +288,12 @@ func tkPresession(t *testing.T, s *apitest.Server, path string) (value, csrf str
 // by a cookie, and gives their classes by path.
 func tkCookieWrites(t *testing.T) map[string]string {
 	t.Helper()
-	file, err := parser.ParseFile(token.NewFileSet(), "../httpapi/routes.go", nil, parser.SkipObjectResolution)
+	files, err := filepath.Glob("../httpapi/routes_*.go")
 	if err != nil {
 		t.Fatal(err)
 	}
 	found := map[string]string{}
-	ast.Inspect(file, func(n ast.Node) bool {
+	inspect := func(n ast.Node) bool {
 		row, ok := n.(*ast.CompositeLit)
 		if !ok {
 			return true
@@ -312,7 +313,14 @@ func tkCookieWrites(t *testing.T) map[string]string {
 			found[texts["path"]] = texts["caller"]
 		}
 		return true
-	})
+	}
+	for _, path := range files {
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, inspect)
+	}
 	return found
 }
 

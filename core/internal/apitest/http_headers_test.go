@@ -162,7 +162,7 @@ func TestAddressesComeFromConfiguration(t *testing.T) {
 }
 
 func TestOtherLoopbackNames(t *testing.T) {
-	s := apitest.Start(t, unlimited())
+	s, fresh := apitest.Start(t, unlimited()), apitest.Start(t, unlimited(), apitest.Fresh())
 	port := s.URL[strings.LastIndex(s.URL, ":"):]
 	ask := func(host, target string) apitest.Answer {
 		return htAsk(t, s, "GET "+target+" HTTP/1.1\r\nHost: "+host+"\r\n\r\n")
@@ -188,6 +188,23 @@ func TestOtherLoopbackNames(t *testing.T) {
 			}
 			if a := ask(host, "/openapi/v1/account"); a.Status != http.StatusUnauthorized {
 				t.Errorf("a bearer route: %d", a.Status)
+			}
+		})
+	}
+	for _, route := range httpapi.Routes() {
+		if route.Method != http.MethodGet || !strings.HasSuffix(route.Caller, "page") {
+			continue
+		}
+		t.Run("M-30 every page: "+route.Path, func(t *testing.T) {
+			target := htPath(route.Path) + "?a=%2F&lang=en"
+			for name, s := range map[string]*apitest.Server{"set up": s, "before set-up": fresh} {
+				port := s.URL[strings.LastIndex(s.URL, ":"):]
+				for _, host := range []string{"localhost", "[::1]"} {
+					a := htAsk(t, s, "GET "+target+" HTTP/1.1\r\nHost: "+host+port+"\r\nCookie: console_session=x\r\n\r\n")
+					if a.Status != http.StatusSeeOther || a.Header.Get("Location") != s.URL+target || len(a.Cookies) > 0 {
+						t.Errorf("%s, %s: %d to %q", name, host, a.Status, a.Header.Get("Location"))
+					}
+				}
 			}
 		})
 	}

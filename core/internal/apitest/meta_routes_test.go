@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/dify-sso/dify-sso/core/internal/apitest"
 	"github.com/dify-sso/dify-sso/core/internal/app"
@@ -130,7 +131,14 @@ func TestReadiness(t *testing.T) {
 		if a.Status != http.StatusServiceUnavailable || !strings.Contains(a.Body, `"schema":"newer than this program"`) {
 			t.Errorf("%d %s", a.Status, a.Body)
 		}
+		s.Clock.Advance(time.Second) // for which a stranger's question is not asked again
+		public := s.Call(t, http.MethodGet, "/openapi/v1/_ready", "")
+		wantAnswer(t, public, http.StatusServiceUnavailable, "service_unavailable")
+		if public.Header.Get("Retry-After") != "5" || strings.Contains(public.Body, "schema") {
+			t.Errorf("_ready: %v %s", public.Header, public.Body)
+		}
 		sqlExec(t, s, `DELETE FROM goose_db_version WHERE version_id = 99999`)
+		s.Clock.Advance(time.Second)
 	})
 	t.Run("M-16 and it recovers", func(t *testing.T) { want(t, http.StatusOK, ready) })
 }

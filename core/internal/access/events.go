@@ -34,10 +34,38 @@ func (statusChanged) EventName() string { return "account.status_changed" }
 
 // passwordChanged is account.password_changed.
 type passwordChanged struct {
-	SessionID            string `json:"session_id"`
+	AccountID            string `json:"account_id,omitempty"` // whose it is, when an operator did it
+	SessionID            string `json:"session_id,omitempty"` // the browser that goes on, when the person did
 	ConsoleSessionsEnded int    `json:"console_sessions_ended"`
 	TokensRevoked        int    `json:"tokens_revoked"`
 }
 
 // EventName implements audit.Details.
 func (passwordChanged) EventName() string { return "account.password_changed" }
+
+// accountCreated is account.created.
+type accountCreated struct {
+	AccountID string         `json:"account_id"`
+	Email     string         `json:"email"`
+	Status    account.Status `json:"status"`
+	ReceiptID string         `json:"receipt_id"`
+}
+
+// EventName implements audit.Details.
+func (accountCreated) EventName() string { return "account.created" }
+
+// administratorGranted is account.admin_granted.
+type administratorGranted struct {
+	AccountID string `json:"account_id"`
+}
+
+// EventName implements audit.Details.
+func (administratorGranted) EventName() string { return "account.admin_granted" }
+
+// administratorRevoked is account.admin_revoked.
+type administratorRevoked struct {
+	AccountID string `json:"account_id"`
+}
+
+// EventName implements audit.Details.
+func (administratorRevoked) EventName() string { return "account.admin_revoked" }

@@ -33,6 +33,9 @@ type Store interface {
 	// List gives one page of live sessions, newest first, and their number, both under
 	// the same filter.
 	List(ctx context.Context, f TokenFilter, now time.Time, offset, limit int) ([]token.Session, int, error)
+	// ListAccounts gives one page of accounts, newest first, and their number, both
+	// under the same filter.
+	ListAccounts(ctx context.Context, f AccountFilter, offset, limit int) ([]account.Account, int, error)
 }
 
 // Tx is what a transaction can do, each method one statement. LockEpochs and BumpEpoch
@@ -49,6 +52,12 @@ type Tx interface {
 	Account(ctx context.Context, id string) (account.Account, error)
 	// OtherAdministrators counts the active deployment administrators but the one named.
 	OtherAdministrators(ctx context.Context, but string) (int, error)
+	// AddAccount inserts an account. It returns ErrEmailTaken when another has its e-mail.
+	AddAccount(ctx context.Context, a account.Account) error
+	// SetAdministrator makes an account a deployment administrator, or one no more.
+	SetAdministrator(ctx context.Context, id string, to bool, now time.Time) error
+	// ReplacePassword sets an account's password hash, whatever it was.
+	ReplacePassword(ctx context.Context, id, hash string, now time.Time) error
 	// SetStatus changes an account's status.
 	SetStatus(ctx context.Context, id string, status account.Status, now time.Time) error
 	// DropUnaccepted deletes the memberships that an account was put down for and has

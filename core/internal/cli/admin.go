@@ -21,13 +21,17 @@ without one does it itself. Run them as the user who runs the server, or as root
 
   core admin setup-code                                 let the first owner in by a browser
   core admin create-owner --email E ...                 or create them here
+  core admin create-account --email E ...               add an account
+  core admin list-accounts --status banned              who is there
   core admin set-status ada@example.com banned          ban an account
+  core admin set-password ada@example.com ...           when a password is forgotten
+  core admin grant-admin bob@example.com                make a deployment administrator
   core admin tokens list --email ada@example.com        what is signed in, and since when
   core admin tokens revoke SESSION_ID                   end one session
   core admin revoke-subject --email E --reason R        end all access of a person
 
 A terminal is asked before anything ends; --yes says so in advance.`},
-		c.createOwner(), c.setupCode(), c.setStatus(), c.tokens(), c.revokeSubject())
+		c.createOwner(), c.setupCode(), c.createAccount(), c.listAccounts(), c.setStatus(), c.setPassword(), c.grantAdmin(), c.revokeAdmin(), c.tokens(), c.revokeSubject())
 }
 
 func (c *command) createOwner() *cobra.Command {

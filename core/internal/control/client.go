@@ -71,6 +71,26 @@ func (c *Client) CreateOwner(ctx context.Context, o operator.Owner) (operator.Cr
 	return call[operator.Created](ctx, c, opCreateOwner, o)
 }
 
+// CreateAccount implements operator.Operations.
+func (c *Client) CreateAccount(ctx context.Context, p operator.Person) (access.AccountMade, error) {
+	return call[access.AccountMade](ctx, c, opAccount, p)
+}
+
+// SetPassword implements operator.Operations.
+func (c *Client) SetPassword(ctx context.Context, p operator.Password) (access.PasswordSet, error) {
+	return call[access.PasswordSet](ctx, c, opPassword, p)
+}
+
+// SetAdministrator implements operator.Operations.
+func (c *Client) SetAdministrator(ctx context.Context, m operator.Administrator) (access.AdministratorChange, error) {
+	return call[access.AdministratorChange](ctx, c, opAdmin, m)
+}
+
+// ListAccounts implements operator.Operations.
+func (c *Client) ListAccounts(ctx context.Context, q operator.AccountQuery) (access.AccountPage, error) {
+	return call[access.AccountPage](ctx, c, opAccounts, q)
+}
+
 // SetStatus implements operator.Operations.
 func (c *Client) SetStatus(ctx context.Context, s operator.Status) (access.StatusChange, error) {
 	return call[access.StatusChange](ctx, c, opSetStatus, s)

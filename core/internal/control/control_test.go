@@ -45,6 +45,22 @@ func (s *stub) CreateOwner(ctx context.Context, o operator.Owner) (operator.Crea
 	return operator.Created{AccountID: "id", Email: o.Email, URL: "url"}, nil
 }
 
+func (s *stub) CreateAccount(_ context.Context, p operator.Person) (access.AccountMade, error) {
+	return access.AccountMade{AccountID: p.Password.Reveal(), Email: p.Email}, nil
+}
+
+func (s *stub) SetPassword(_ context.Context, p operator.Password) (access.PasswordSet, error) {
+	return access.PasswordSet{AccountID: p.Password.Reveal(), Email: p.Account, Receipt: access.Receipt{TokensRevoked: map[bool]int{true: 1}[p.RevokeTokens]}}, nil
+}
+
+func (s *stub) SetAdministrator(_ context.Context, m operator.Administrator) (access.AdministratorChange, error) {
+	return access.AdministratorChange{Email: m.Account, Administrator: m.Administrator}, nil
+}
+
+func (s *stub) ListAccounts(_ context.Context, q operator.AccountQuery) (access.AccountPage, error) {
+	return access.AccountPage{Page: q.Page, Limit: q.Limit, Data: []access.AccountEntry{{Email: q.Email, LastLoginAt: &day}}}, nil
+}
+
 func (s *stub) SetStatus(_ context.Context, q operator.Status) (access.StatusChange, error) {
 	return access.StatusChange{Email: q.Account, Receipt: access.Receipt{Accounts: []string{}}}, nil
 }
@@ -119,7 +135,7 @@ func TestEveryOperationGoesThere(t *testing.T) {
 	s := serve(t, socket(t))
 	c := connect(t, s.path)
 	ctx := t.Context()
-	if h := c.Hello(); h.Version != "1.0.0" || h.PID != os.Getpid() || len(h.Operations) != 6 {
+	if h := c.Hello(); h.Version != "1.0.0" || h.PID != os.Getpid() || len(h.Operations) != 10 {
 		t.Errorf("hello %+v", h)
 	}
 	code, err := c.SetupCode(ctx)
@@ -143,6 +159,23 @@ func TestEveryOperationGoesThere(t *testing.T) {
 	if err != nil || status.Email != "a@b.c" || status.Receipt.Accounts == nil {
 		t.Errorf("%+v %v", status, err)
 	}
+	person, err := c.CreateAccount(ctx, operator.Person{Email: "e", Password: operator.Pass(secret.New("p\"1"))})
+	if err != nil || person.AccountID != "p\"1" || person.Email != "e" {
+		t.Errorf("create-account: %+v, %v", person, err)
+	}
+	set, err := c.SetPassword(ctx, operator.Password{Account: "a", Password: operator.Pass(secret.New("p2")), RevokeTokens: true})
+	if err != nil || set.AccountID != "p2" || set.Email != "a" || set.Receipt.TokensRevoked != 1 {
+		t.Errorf("set-password: %+v, %v", set, err)
+	}
+	for _, to := range []bool{true, false} {
+		if change, err := c.SetAdministrator(ctx, operator.Administrator{Account: "a", Administrator: to}); err != nil || change.Email != "a" || change.Administrator != to {
+			t.Errorf("set-administrator: %+v, %v", change, err)
+		}
+	}
+	accounts, err := c.ListAccounts(ctx, operator.AccountQuery{Email: "e", Page: 3, Limit: 7})
+	if err != nil || accounts.Page != 3 || accounts.Limit != 7 || len(accounts.Data) != 1 || accounts.Data[0].Email != "e" || !accounts.Data[0].LastLoginAt.Equal(day) {
+		t.Errorf("accounts: %+v, %v", accounts, err)
+	}
 	list, err := c.ListTokens(ctx, operator.TokenQuery{Page: 3, Limit: 7})
 	if err != nil || list.Page != 3 || list.Limit != 7 || len(list.Data) != 1 || !list.Data[0].LastUsedAt.Equal(day) {
 		t.Errorf("%+v %v", list, err)
@@ -158,12 +191,12 @@ func TestEveryOperationGoesThere(t *testing.T) {
 	if err != nil || receipt.ID != "12345" || !receipt.RefusedFrom.Equal(day) {
 		t.Errorf("%+v %v", receipt, err)
 	}
-	for _, word := range []string{"the code", "pass"} {
+	for _, word := range []string{"the code", "=pass", "p2", "p\\\"1", "p\"1"} {
 		if strings.Contains(s.log.String(), word) {
 			t.Errorf("%q is in the log: %s", word, s.log)
 		}
 	}
-	if n := strings.Count(s.log.String(), "msg=command"); n != 6 || !strings.Contains(s.log.String(), "operation=revoke-subject") {
+	if n := strings.Count(s.log.String(), "msg=command"); n != 11 || !strings.Contains(s.log.String(), "operation=revoke-subject") {
 		t.Errorf("%d lines: %s", n, s.log)
 	}
 }

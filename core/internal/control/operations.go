@@ -13,6 +13,10 @@ import (
 const (
 	opSetupCode   = "setup-code"
 	opCreateOwner = "create-owner"
+	opAccount     = "create-account"
+	opPassword    = "set-password"
+	opAdmin       = "set-administrator"
+	opAccounts    = "accounts"
 	opSetStatus   = "set-status"
 	opTokens      = "tokens"
 	opRevokeToken = "revoke-token"
@@ -28,6 +32,10 @@ var operations = map[string]operation{
 		return by.SetupCode(ctx)
 	}),
 	opCreateOwner: takes(operator.Operations.CreateOwner),
+	opAccount:     takes(operator.Operations.CreateAccount),
+	opPassword:    takes(operator.Operations.SetPassword),
+	opAdmin:       takes(operator.Operations.SetAdministrator),
+	opAccounts:    takes(operator.Operations.ListAccounts),
 	opSetStatus:   takes(operator.Operations.SetStatus),
 	opTokens:      takes(operator.Operations.ListTokens),
 	opRevokeToken: takes(operator.Operations.RevokeToken),

@@ -39,6 +39,22 @@ func (h *heard) CreateOwner(_ context.Context, q operator.Owner) (operator.Creat
 	return hear[operator.Owner, operator.Created](h, q)
 }
 
+func (h *heard) CreateAccount(_ context.Context, q operator.Person) (access.AccountMade, error) {
+	return hear[operator.Person, access.AccountMade](h, q)
+}
+
+func (h *heard) SetPassword(_ context.Context, q operator.Password) (access.PasswordSet, error) {
+	return hear[operator.Password, access.PasswordSet](h, q)
+}
+
+func (h *heard) SetAdministrator(_ context.Context, q operator.Administrator) (access.AdministratorChange, error) {
+	return hear[operator.Administrator, access.AdministratorChange](h, q)
+}
+
+func (h *heard) ListAccounts(_ context.Context, q operator.AccountQuery) (access.AccountPage, error) {
+	return hear[operator.AccountQuery, access.AccountPage](h, q)
+}
+
 func (h *heard) SetStatus(_ context.Context, q operator.Status) (access.StatusChange, error) {
 	return hear[operator.Status, access.StatusChange](h, q)
 }

@@ -44,6 +44,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // failures is every sentinel that may reach the one writer of failures.
 var failures = map[string]*fault.Error{
 	"access.ErrTarget": access.ErrTarget, "access.ErrStatus": access.ErrStatus, "access.ErrLastAdministrator": access.ErrLastAdministrator,
+	"access.ErrEmailTaken": access.ErrEmailTaken, "access.ErrNotActive": access.ErrNotActive, "operator.ErrPassword": operator.ErrPassword,
 	"account.ErrNotFound": account.ErrNotFound, "account.ErrBusy": account.ErrBusy,
 	"authz.ErrUnauthorized": authz.ErrUnauthorized, "authz.ErrAmbiguous": authz.ErrAmbiguous,
 	"authz.ErrWrongSurface": authz.ErrWrongSurface, "authz.ErrDisabled": authz.ErrDisabled, "authz.ErrInsufficientScope": authz.ErrInsufficientScope,

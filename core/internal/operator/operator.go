@@ -13,6 +13,7 @@ import (
 	"github.com/dify-sso/dify-sso/pkg/audit"
 	"github.com/dify-sso/dify-sso/pkg/canon"
 	"github.com/dify-sso/dify-sso/pkg/fault"
+	"github.com/dify-sso/dify-sso/pkg/secret"
 )
 
 // Operations are the acts of commands. Service does them; a control.Client has them
@@ -22,6 +23,14 @@ type Operations interface {
 	SetupCode(ctx context.Context) (SetupCode, error)
 	// CreateOwner creates the first account and its workspace, once.
 	CreateOwner(ctx context.Context, o Owner) (Created, error)
+	// CreateAccount makes an active account, a member of no workspace.
+	CreateAccount(ctx context.Context, p Person) (access.AccountMade, error)
+	// SetPassword gives an account another password.
+	SetPassword(ctx context.Context, p Password) (access.PasswordSet, error)
+	// SetAdministrator makes an account a deployment administrator, or one no more.
+	SetAdministrator(ctx context.Context, m Administrator) (access.AdministratorChange, error)
+	// ListAccounts gives a page of accounts, newest first.
+	ListAccounts(ctx context.Context, q AccountQuery) (access.AccountPage, error)
 	// SetStatus makes an account active, banned or closed.
 	SetStatus(ctx context.Context, s Status) (access.StatusChange, error)
 	// ListTokens gives a page of live sessions, newest first.
@@ -34,6 +43,10 @@ type Operations interface {
 
 // Access is what an operator asks of package access, whose Service it is.
 type Access interface {
+	CreateAccount(ctx context.Context, n access.NewAccount, actor audit.Actor) (access.AccountMade, error)
+	SetPassword(ctx context.Context, who string, password secret.Text, revokeTokens bool, actor audit.Actor) (access.PasswordSet, error)
+	SetAdministrator(ctx context.Context, who string, to bool, actor audit.Actor) (access.AdministratorChange, error)
+	ListAccounts(ctx context.Context, f access.AccountFilter, page, limit int) (access.AccountPage, error)
 	SetStatus(ctx context.Context, who string, status account.Status, actor audit.Actor) (access.StatusChange, error)
 	ListTokens(ctx context.Context, f access.TokenFilter, page, limit int) (access.TokenPage, error)
 	RevokeSession(ctx context.Context, id string, actor audit.Actor) (access.Revoked, error)
@@ -111,7 +124,7 @@ func (a acts) CreateOwner(ctx context.Context, o Owner) (Created, error) {
 	}
 	who, err := a.Installation.CreateOwnerBy(ctx, a.by, owner)
 	if err != nil {
-		return Created{}, err
+		return Created{}, judged(err)
 	}
 	return Created{AccountID: who.ID, Email: who.Email, URL: a.Public.JoinPath("/signin").String()}, nil
 }

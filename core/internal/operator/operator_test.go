@@ -129,7 +129,15 @@ func TestRequestsAreJudgedAgain(t *testing.T) {
 		_, e5 := by.ListTokens(t.Context(), operator.TokenQuery{Email: "x", Page: 1, Limit: 1})
 		_, e6 := by.RevokeToken(t.Context(), operator.TokenRef{ID: "x"})
 		_, e7 := by.CreateOwner(t.Context(), operator.Owner{})
-		return []error{e1, e2, e3, e4, e5, e6, e7}
+		_, e8 := by.CreateAccount(t.Context(), operator.Person{Email: "ada@example.com"})
+		_, e9 := by.CreateAccount(t.Context(), operator.Person{Name: "Ada"})
+		_, e10 := by.SetPassword(t.Context(), operator.Password{Account: "ada"})
+		_, e11 := by.SetAdministrator(t.Context(), operator.Administrator{Account: "ada", Administrator: true})
+		_, e12 := by.ListAccounts(t.Context(), operator.AccountQuery{Page: 1, Limit: 201})
+		_, e13 := by.ListAccounts(t.Context(), operator.AccountQuery{Page: 0, Limit: 1})
+		_, e14 := by.ListAccounts(t.Context(), operator.AccountQuery{Email: "x", Page: 1, Limit: 1})
+		_, e15 := by.ListAccounts(t.Context(), operator.AccountQuery{Status: "x", Page: 1, Limit: 1})
+		return []error{e1, e2, e3, e4, e5, e6, e7, e8, e9, e10, e11, e12, e13, e14, e15}
 	}
 	for i, err := range refusals() {
 		if !errors.Is(err, operator.ErrInvalid) || len(fault.Of(err).Details()) == 0 {

@@ -71,9 +71,7 @@ type Status struct {
 // Check judges what can be judged without asking anybody. It returns ErrInvalid.
 func (s Status) Check() error {
 	var problems wire.Problems
-	if _, ok := canon.Email(s.Account); !ok && !canon.IsID(s.Account) {
-		problems.Add(refused, "must be an account's id or e-mail", "account")
-	}
+	named(&problems, s.Account)
 	switch account.Status(s.Status) {
 	case account.Active, account.Banned, account.Closed:
 	default:

@@ -61,6 +61,23 @@ func (s Access) List(ctx context.Context, f access.TokenFilter, now time.Time, o
 	return list, total, err
 }
 
+// ListAccounts implements access.Store. Ids grow with time: their order is that of making.
+func (s Access) ListAccounts(ctx context.Context, f access.AccountFilter, offset, limit int) ([]account.Account, int, error) {
+	const filter = ` FROM accounts WHERE ($1 = '' OR status = $1)`
+	where, args := filter, []any{string(f.Status)}
+	if f.Email != "" { // a text of its own, for it has an index
+		where, args = where+` AND email = $2`, append(args, f.Email)
+	}
+	var total int
+	if err := s.DB.QueryRow(ctx, `SELECT count(*)`+where, args...).Scan(&total); err != nil {
+		return nil, 0, err
+	}
+	page := fmt.Sprintf(` ORDER BY id DESC LIMIT $%d OFFSET $%d`, len(args)+1, len(args)+2)
+	rows, err := s.DB.Query(ctx, `SELECT `+accountColumns+where+page, append(args, limit, offset)...)
+	list, err := collect(rows, err, scanAccount)
+	return list, total, err
+}
+
 // accessTx implements access.Tx. What it has in common with a mint is the mint's own.
 type accessTx struct{ tokenTx }
 
@@ -75,6 +92,27 @@ func (t accessTx) Linked(ctx context.Context, issuer, subjectID string) (string,
 func (t accessTx) OtherAdministrators(ctx context.Context, but string) (n int, err error) {
 	err = t.q.QueryRow(ctx, `SELECT count(*) FROM accounts WHERE deployment_admin = $1 AND status = 'active' AND id <> $2`, true, but).Scan(&n)
 	return n, err
+}
+
+// AddAccount implements access.Tx.
+func (t accessTx) AddAccount(ctx context.Context, a account.Account) error {
+	err := insertAccount(ctx, t.q, a)
+	if errors.Is(err, sqldb.ErrUnique) {
+		return access.ErrEmailTaken.Because(err)
+	}
+	return err
+}
+
+// SetAdministrator implements access.Tx.
+func (t accessTx) SetAdministrator(ctx context.Context, id string, to bool, now time.Time) error {
+	_, err := t.q.Exec(ctx, `UPDATE accounts SET deployment_admin = $1, updated_at = $2 WHERE id = $3`, to, now, id)
+	return err
+}
+
+// ReplacePassword implements access.Tx.
+func (t accessTx) ReplacePassword(ctx context.Context, id, hash string, now time.Time) error {
+	_, err := t.q.Exec(ctx, `UPDATE accounts SET password_hash = $1, updated_at = $2 WHERE id = $3`, hash, now, id)
+	return err
 }
 
 // SetStatus implements access.Tx.

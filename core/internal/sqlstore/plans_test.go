@@ -24,6 +24,10 @@ var small = []string{"installation", "leases", "u", "changed"}
 // rare statements belong to an operator's act that nobody waits for in a row.
 var rare = []string{
 	`SELECT count(*) FROM accounts WHERE deployment_admin = $1 AND status = 'active' AND id <> $2`, // is it the last one that is banned?
+	// A list of accounts, all or of a status: it counts what it lists.
+	`SELECT count(*) FROM accounts WHERE ($1 = '' OR status = $1)`,
+	`SELECT id, email, name, password_hash, status, deployment_admin, interface_language, timezone,
+	last_login_at, last_login_ip, created_at, updated_at FROM accounts WHERE ($1 = '' OR status = $1) ORDER BY id DESC LIMIT $2 OFFSET $3`,
 }
 
 // No statement of the stores may cost more for everybody because there are many

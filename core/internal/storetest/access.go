@@ -22,6 +22,7 @@ func Access(t *testing.T, open OpenDurable) {
 	t.Run("which rows end", func(t *testing.T) { accessRows(t, open) })
 	t.Run("one row", func(t *testing.T) { accessOne(t, open) })
 	t.Run("accounts", func(t *testing.T) { accessAccounts(t, open) })
+	t.Run("accounts that operators make and list", func(t *testing.T) { accessOperated(t, open) })
 	t.Run("browsers", func(t *testing.T) { accessBrowsers(t, open) })
 	t.Run("lists", func(t *testing.T) { accessLists(t, open) })
 	t.Run("transactions", func(t *testing.T) { accessTransactions(t, open) })

@@ -42,6 +42,18 @@ func (w faultyAccess) List(ctx context.Context, f access.TokenFilter, now time.T
 	return list, total, nil
 }
 
+func (w faultyAccess) ListAccounts(ctx context.Context, f access.AccountFilter, offset, limit int) ([]account.Account, int, error) {
+	total := 0
+	list, err := get(ctx, w.f, "ListAccounts", func() (list []account.Account, err error) {
+		list, total, err = w.s.ListAccounts(ctx, f, offset, limit)
+		return list, err
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	return list, total, nil
+}
+
 type faultyAccessTx struct {
 	tx access.Tx
 	f  *Faults
@@ -65,6 +77,18 @@ func (w faultyAccessTx) Account(ctx context.Context, id string) (account.Account
 
 func (w faultyAccessTx) OtherAdministrators(ctx context.Context, but string) (int, error) {
 	return get(ctx, w.f, "Tx.OtherAdministrators", func() (int, error) { return w.tx.OtherAdministrators(ctx, but) })
+}
+
+func (w faultyAccessTx) AddAccount(ctx context.Context, a account.Account) error {
+	return w.f.do(ctx, "Tx.AddAccount", func() error { return w.tx.AddAccount(ctx, a) })
+}
+
+func (w faultyAccessTx) SetAdministrator(ctx context.Context, id string, to bool, now time.Time) error {
+	return w.f.do(ctx, "Tx.SetAdministrator", func() error { return w.tx.SetAdministrator(ctx, id, to, now) })
+}
+
+func (w faultyAccessTx) ReplacePassword(ctx context.Context, id, hash string, now time.Time) error {
+	return w.f.do(ctx, "Tx.ReplacePassword", func() error { return w.tx.ReplacePassword(ctx, id, hash, now) })
 }
 
 func (w faultyAccessTx) SetStatus(ctx context.Context, id string, status account.Status, now time.Time) error {

@@ -244,8 +244,14 @@ func TestListAccounts(t *testing.T) {
 		t.Fatalf("%+v, %v", page, err)
 	}
 	for i, bad := range []func() error{
-		func() error { _, err := b.ListAccounts(t.Context(), access.AccountFilter{Email: "x"}, 1, 1); return err },
-		func() error { _, err := b.ListAccounts(t.Context(), access.AccountFilter{Status: "x"}, 1, 1); return err },
+		func() error {
+			_, err := b.ListAccounts(t.Context(), access.AccountFilter{Email: "x"}, 1, 1)
+			return err
+		},
+		func() error {
+			_, err := b.ListAccounts(t.Context(), access.AccountFilter{Status: "x"}, 1, 1)
+			return err
+		},
 		func() error { _, err := b.ListAccounts(t.Context(), access.AccountFilter{}, 0, 1); return err },
 		func() error { _, err := b.ListAccounts(t.Context(), access.AccountFilter{}, 1, 201); return err },
 	} {

@@ -12,7 +12,15 @@ import (
 )
 
 func (c *command) audit() *cobra.Command {
-	return group(&cobra.Command{Use: "audit", Short: "What becomes of audit events"}, c.auditPrune())
+	return group(&cobra.Command{Use: "audit", Short: "Read, export and prune audit events",
+		Long: `Read, export and prune audit events. All three open the database themselves, beside
+running servers or without one; list and export need no more than the right to read.
+
+  core audit list --since 24h            what happened
+  core audit export --to events.jsonl    all of it, for another system
+  core audit prune --older-than 400      delete what is old, from a timer
+
+docs/reference/audit-events.md describes every event.`}, c.auditList(), c.auditExport(), c.auditPrune())
 }
 
 func (c *command) auditPrune() *cobra.Command {
@@ -22,7 +30,10 @@ func (c *command) auditPrune() *cobra.Command {
 		Long: `Delete audit events that are older than --older-than days, or than
 AUDIT_RETENTION_DAYS where that is not given; 0 keeps every event. Nothing else
 ever deletes one, so call it from a timer. Servers go on meanwhile, and of two
-calls at once one is refused.`,
+calls at once one is refused.
+
+  core audit prune --older-than 400
+  AUDIT_RETENTION_DAYS=400 core audit prune -o json`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := c.databaseSettings(cmd)
 			if err != nil {

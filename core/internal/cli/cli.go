@@ -39,6 +39,7 @@ type Env struct {
 	Environ  []string
 	Terminal bool // stdout is read by a person
 	Asks     bool // stdin is written by one
+	Watched  bool // stderr is read by a person
 	Version  string
 	// Client is how a person here calls the command-line client; empty means difyauth.
 	Client string
@@ -57,7 +58,8 @@ type Env struct {
 func System(version string) Env {
 	return Env{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Environ: os.Environ(),
-		Terminal: isatty.IsTerminal(os.Stdout.Fd()), Asks: isatty.IsTerminal(os.Stdin.Fd()), Version: strings.TrimPrefix(version, "v"), Signals: untilSignal, Client: client(),
+		Terminal: isatty.IsTerminal(os.Stdout.Fd()), Asks: isatty.IsTerminal(os.Stdin.Fd()),
+		Watched: isatty.IsTerminal(os.Stderr.Fd()), Version: strings.TrimPrefix(version, "v"), Signals: untilSignal, Client: client(),
 	}
 }
 
@@ -149,7 +151,7 @@ http://127.0.0.1:5001.
   core admin setup-code      let the first owner in by a browser
   core admin create-owner    or create them here
   core admin --help          accounts, sessions, revocation
-  core audit prune           delete old audit events, from a timer
+  core audit --help          what happened: read, export, prune
   core config print          every setting with its value
 
 Exit codes: 0 done, 1 failed, 2 wrong arguments or settings.`,

@@ -28,7 +28,9 @@ func accessOperated(t *testing.T, open OpenDurable) {
 		full, bare := fullAccount("ada@example.com"), account.Account{
 			ID: canon.NewID(), Email: "bob@example.com", Name: "Bob", Status: account.Closed, CreatedAt: start, UpdatedAt: start,
 		}
-		a.within(t, func(ctx context.Context, tx access.Tx) error { return errors.Join(tx.AddAccount(ctx, full), tx.AddAccount(ctx, bare)) })
+		a.within(t, func(ctx context.Context, tx access.Tx) error {
+			return errors.Join(tx.AddAccount(ctx, full), tx.AddAccount(ctx, bare))
+		})
 		same(t, "full", byID(b, full.ID), full)
 		same(t, "bare", byID(b, bare.ID), bare)
 		for _, taken := range []account.Account{full, bare} {
@@ -71,7 +73,9 @@ func accessOperated(t *testing.T, open OpenDurable) {
 			same(t, "marked", byID(a, who.ID), who)
 		}
 		for _, of := range []*account.Account{&who, &other} { // one had a hash, the other none
-			b.within(t, func(ctx context.Context, tx access.Tx) error { return tx.ReplacePassword(ctx, of.ID, "new", after(5*time.Hour)) })
+			b.within(t, func(ctx context.Context, tx access.Tx) error {
+				return tx.ReplacePassword(ctx, of.ID, "new", after(5*time.Hour))
+			})
 			of.PasswordHash, of.UpdatedAt = "new", after(5*time.Hour)
 			same(t, of.Email, byID(a, of.ID), *of)
 		}

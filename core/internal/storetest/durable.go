@@ -35,6 +35,7 @@ type Durable struct {
 	Members      workspace.MemberStore
 	Installation installation.Store
 	Audit        audit.Sink
+	AuditTrail   audit.Trail
 	Leases       jobs.Leases
 	Prune        jobs.Pruner
 	AuditPrune   jobs.AuditPruner
@@ -58,6 +59,7 @@ func DurableStores(t *testing.T, open OpenDurable) {
 		{"members", Members},
 		{"installation", Installation},
 		{"audit", Audit},
+		{"audit trail", AuditTrail},
 		{"leases", Leases},
 		{"prune", Prune},
 	} {

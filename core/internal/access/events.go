@@ -5,6 +5,7 @@ package access
 import (
 	"github.com/dify-sso/dify-sso/core/internal/account"
 	"github.com/dify-sso/dify-sso/core/internal/token"
+	"github.com/dify-sso/dify-sso/pkg/audit"
 )
 
 // subjectRevoked is oauth.subject_revoked: one for each key that a kill moved.
@@ -69,3 +70,15 @@ type administratorRevoked struct {
 
 // EventName implements audit.Details.
 func (administratorRevoked) EventName() string { return "account.admin_revoked" }
+
+// AuditKinds are the events of this package, for the reference.
+func AuditKinds() []audit.Kind {
+	return []audit.Kind{
+		{Of: subjectRevoked{}, When: "a kill ended what a person, an e-mail or a connection was signed in to; one for each key that it moved"},
+		{Of: statusChanged{}, When: "an account was banned, closed or made active"},
+		{Of: passwordChanged{}, When: "a person changed their password, or an operator set it"},
+		{Of: accountCreated{}, When: "an operator created an account"},
+		{Of: administratorGranted{}, When: "an account became a deployment administrator"},
+		{Of: administratorRevoked{}, When: "an account ceased to be a deployment administrator"},
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/dify-sso/dify-sso/core/internal/token"
+	"github.com/dify-sso/dify-sso/pkg/audit"
 )
 
 const (
@@ -64,3 +65,8 @@ type bearerRejected struct {
 
 // EventName implements audit.Details.
 func (bearerRejected) EventName() string { return "oauth.bearer_rejected" }
+
+// AuditKinds are the events of this package, for the reference.
+func AuditKinds() []audit.Kind {
+	return []audit.Kind{{Of: bearerRejected{}, When: "a bearer was refused, at most once per address and minute, with a count"}}
+}

@@ -2,6 +2,8 @@
 
 package console
 
+import "github.com/dify-sso/dify-sso/pkg/audit"
+
 // signedIn is account.signed_in.
 type signedIn struct {
 	How       How    `json:"how"`
@@ -37,3 +39,13 @@ type CSRFRefused struct {
 
 // EventName implements audit.Details.
 func (CSRFRefused) EventName() string { return "console.csrf_refused" }
+
+// AuditKinds are the events of this package, for the reference.
+func AuditKinds() []audit.Kind {
+	return []audit.Kind{
+		{Of: signedIn{}, When: "a browser signed in"},
+		{Of: signInFailed{}, When: "a sign-in was refused; the e-mail that was typed is never kept"},
+		{Of: signedOut{}, When: "a browser signed out"},
+		{Of: CSRFRefused{}, When: "a write of a browser was refused for its origin or its CSRF token"},
+	}
+}

@@ -2,6 +2,8 @@
 
 package devicegrant
 
+import "github.com/dify-sso/dify-sso/pkg/audit"
+
 // flowStarted is oauth.device_flow_started.
 type flowStarted struct {
 	ClientID string `json:"client_id"`
@@ -65,3 +67,15 @@ type crossIPPoll struct {
 
 // EventName implements audit.Details.
 func (crossIPPoll) EventName() string { return "oauth.device_code_cross_ip_poll" }
+
+// AuditKinds are the events of this package, for the reference.
+func AuditKinds() []audit.Kind {
+	return []audit.Kind{
+		{Of: flowStarted{}, When: "a client got a device code"},
+		{Of: flowApproved{}, When: "a person allowed a device"},
+		{Of: flowDenied{}, When: "a person refused a device"},
+		{Of: flowRejected{}, When: "a code could not be handed out, or an approved one not be redeemed any more"},
+		{Of: delivered{}, When: "the answer with a token was written to the client"},
+		{Of: crossIPPoll{}, When: "a token was redeemed from another address than the code was asked for"},
+	}
+}

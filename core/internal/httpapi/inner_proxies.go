@@ -203,3 +203,8 @@ type wrongSurfaceDenied struct {
 
 // EventName implements audit.Details.
 func (wrongSurfaceDenied) EventName() string { return "openapi.wrong_surface_denied" }
+
+// AuditKinds are the events of this package, for the reference.
+func AuditKinds() []audit.Kind {
+	return []audit.Kind{{Of: wrongSurfaceDenied{}, When: "a token of a kind that may not use a route was refused there"}}
+}

@@ -226,3 +226,8 @@ type setUp struct {
 
 // EventName implements audit.Details.
 func (setUp) EventName() string { return "account.setup" }
+
+// AuditKinds are the events of this package, for the reference.
+func AuditKinds() []audit.Kind {
+	return []audit.Kind{{Of: setUp{}, When: "the installation was set up, by a browser or by a command"}}
+}

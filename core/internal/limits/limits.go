@@ -277,3 +277,8 @@ type rateLimited struct {
 
 // EventName implements audit.Details.
 func (rateLimited) EventName() string { return "oauth.rate_limited" }
+
+// AuditKinds are the events of this package, for the reference.
+func AuditKinds() []audit.Kind {
+	return []audit.Kind{{Of: rateLimited{}, When: "a limit refused somebody for the first time in its window"}}
+}

@@ -2,7 +2,11 @@
 
 package token
 
-import "time"
+import (
+	"time"
+
+	"github.com/dify-sso/dify-sso/pkg/audit"
+)
 
 // minted is oauth.token_minted.
 type minted struct {
@@ -51,3 +55,13 @@ type invariantBroken struct {
 
 // EventName implements audit.Details.
 func (invariantBroken) EventName() string { return "internal_state_invariant" }
+
+// AuditKinds are the events of this package, for the reference.
+func AuditKinds() []audit.Kind {
+	return []audit.Kind{
+		{Of: minted{}, When: "a token was minted, in the transaction that stores it"},
+		{Of: revoked{}, When: "a session was ended; one for each"},
+		{Of: expired{}, When: "the end of a token was noticed, once"},
+		{Of: invariantBroken{}, When: "stored data contradict themselves, and the caller was refused"},
+	}
+}

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package app
+
+import (
+	"slices"
+
+	"github.com/dify-sso/dify-sso/core/internal/access"
+	"github.com/dify-sso/dify-sso/core/internal/authz"
+	"github.com/dify-sso/dify-sso/core/internal/console"
+	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
+	"github.com/dify-sso/dify-sso/core/internal/httpapi"
+	"github.com/dify-sso/dify-sso/core/internal/installation"
+	"github.com/dify-sso/dify-sso/core/internal/limits"
+	"github.com/dify-sso/dify-sso/core/internal/token"
+	"github.com/dify-sso/dify-sso/pkg/audit"
+)
+
+// AuditKinds is every kind of event that core writes. docs/reference/audit-events.md is
+// made of it, and a test compares it with the sources.
+func AuditKinds() []audit.Kind {
+	return slices.Concat(access.AuditKinds(), authz.AuditKinds(), console.AuditKinds(), devicegrant.AuditKinds(), httpapi.AuditKinds(),
+		installation.AuditKinds(), limits.AuditKinds(), token.AuditKinds())
+}

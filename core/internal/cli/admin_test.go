@@ -55,6 +55,18 @@ func TestAdminArguments(t *testing.T) {
 		{"set-status to something else", "set-status ada@example.com gone", 2, `the second argument: must be active, banned or closed`},
 		{"set-status of an unknown account", "set-status bob@example.com banned", 1, `No such account`},
 		{"set-status of the last administrator", "set-status ada@example.com banned", 1, `last active deployment administrator`},
+		{"create-account without a password", "create-account --email bob@example.com --name Bob", 2, `--password-file is required`},
+		{"create-account of nobody", "create-account --password-file -", 2, `--email, --name: missing or not valid`},
+		{"set-password without a password", "set-password ada@example.com", 2, `--password-file is required`},
+		{"set-password of nobody that can be", "set-password ada --password-file -", 2, `the first argument: must be an account's id or e-mail`},
+		{"set-password without arguments", "set-password --password-file -", 2, `0 arguments given, and it is: core admin set-password EMAIL\|ID`},
+		{"set-password that is empty", "set-password ada@example.com --password-file -", 1, `The password is not taken, and nothing was done\. It is a password too short`},
+		{"grant-admin of nobody that can be", "grant-admin ada", 2, `the first argument: must be an account's id or e-mail`},
+		{"grant-admin of an unknown account", "grant-admin bob@example.com", 1, `No such account`},
+		{"revoke-admin of the last administrator", "revoke-admin ada@example.com", 1, `last active deployment administrator`},
+		{"list-accounts of no e-mail", "list-accounts --email ada", 2, `--email: must be an e-mail address`},
+		{"list-accounts of no status", "list-accounts --status gone", 2, `--status: must be pending, active, banned or closed`},
+		{"list-accounts of no page", "list-accounts --page 0 --limit 201", 2, `--page: must be above zero; --limit: must be 1 to 200`},
 		{"list of no e-mail", "tokens list --email ada", 2, `--email: must be an e-mail address`},
 		{"list with an argument", "tokens list ada@example.com", 2, `unexpected argument`},
 		{"revoke of no id", "tokens revoke x", 2, `SESSION_ID: must be the id of a session`},
@@ -84,7 +96,7 @@ func TestAdminArguments(t *testing.T) {
 		})
 	}
 	t.Run("every command has examples", func(t *testing.T) {
-		for _, words := range []string{"", "create-owner", "setup-code", "set-status", "tokens list", "tokens revoke", "revoke-subject"} {
+		for _, words := range []string{"", "create-owner", "setup-code", "create-account", "list-accounts", "set-password", "grant-admin", "revoke-admin", "set-status", "tokens list", "tokens revoke", "revoke-subject"} {
 			got := run(t, dir, "", append(append([]string{"admin"}, strings.Fields(words)...), "--help")...)
 			if got.code != 0 || !strings.Contains(got.out, "\n  core admin "+words) {
 				t.Errorf("%s: %+v", words, got)
@@ -127,7 +139,8 @@ func TestAPersonIsAskedFirst(t *testing.T) {
 func TestWhereNothingIs(t *testing.T) {
 	t.Run("a wrong DATA_DIR is said to be one, and nothing is made in it", func(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "mistyped")
-		for _, words := range []string{"tokens list", "tokens revoke " + adID, "set-status ada@example.com banned", "revoke-subject --email ada@example.com --reason r"} {
+		for _, words := range []string{"tokens list", "tokens revoke " + adID, "set-status ada@example.com banned", "revoke-subject --email ada@example.com --reason r",
+			"list-accounts", "grant-admin ada@example.com", "set-password ada@example.com --password-file -", "create-account --email a@b.c --name A --password-file -"} {
 			got := run(t, dir, "", append([]string{"admin"}, strings.Fields(words)...)...)
 			if got.code != 1 || !strings.Contains(got.err, "there is no installation in "+dir) {
 				t.Errorf("%s: %+v", words, got)

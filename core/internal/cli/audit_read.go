@@ -60,7 +60,7 @@ func (f *auditFilter) flags(cmd *cobra.Command) {
 }
 
 var (
-	eventShape   = regexp.MustCompile(`^[a-z_]+(\.[a-z_]+)*$`)
+	eventShape   = regexp.MustCompile(`^[a-z0-9_]+(\.[a-z0-9_]+)*$`)
 	subjectShape = regexp.MustCompile(`^[0-9a-f]{64}$`)
 )
 

@@ -4,6 +4,7 @@ package sqlstore_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/url"
@@ -13,7 +14,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dify-sso/dify-sso/core/internal/account"
+	"github.com/dify-sso/dify-sso/core/internal/sqlstore"
 	"github.com/dify-sso/dify-sso/migrations"
+	"github.com/dify-sso/dify-sso/pkg/audit"
 	"github.com/dify-sso/dify-sso/pkg/sqldb"
 	"github.com/dify-sso/dify-sso/pkg/testserver"
 )
@@ -61,20 +65,20 @@ func TestASecondRoleKeepsTheAuditTrail(t *testing.T) {
 		t.Fatal(err)
 	}
 	blocks := regexp.MustCompile("(?s)```sql\n(.*?)```").FindAllStringSubmatch(string(doc), -1)
-	if len(blocks) != 2 {
+	if len(blocks) != 3 {
 		t.Fatalf("%d blocks of SQL in the document", len(blocks))
 	}
 	server := testserver.Postgres(t)
 	name := fmt.Sprintf("role_%d_%d", os.Getpid(), time.Now().UnixNano())
-	owner, serving := name+"_owner", name+"_core"
-	named := strings.NewReplacer("dify_sso_owner", owner, "dify_sso_core", serving, "dify_sso", name).Replace
+	owner, serving, auditor := name+"_owner", name+"_core", name+"_auditor"
+	named := strings.NewReplacer("dify_sso_owner", owner, "dify_sso_core", serving, "dify_sso_auditor", auditor, "dify_sso", name).Replace
 	database, err := url.Parse(server)
 	if err != nil {
 		t.Fatal(err)
 	}
 	database.Path = "/" + name
 	t.Cleanup(func() {
-		if err := roleRun(server, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)", "DROP ROLE IF EXISTS "+owner, "DROP ROLE IF EXISTS "+serving); err != nil {
+		if err := roleRun(server, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)", "DROP ROLE IF EXISTS "+owner, "DROP ROLE IF EXISTS "+serving, "DROP ROLE IF EXISTS "+auditor); err != nil {
 			t.Error(err)
 		}
 	})
@@ -95,6 +99,7 @@ func TestASecondRoleKeepsTheAuditTrail(t *testing.T) {
 	must("the first block", roleRun(database.String(), inside))
 	must("migrate", as(owner, roleSchema(t)))
 	must("the second block", as(owner, named(blocks[1][1])))
+	must("the third block", roleRun(database.String(), named(blocks[2][1])))
 	must("a later migration", as(owner, "CREATE TABLE later (id text PRIMARY KEY);"))
 
 	const row = `INSERT INTO audit_events (id, at, event, actor_type, request_id, fields) VALUES
@@ -133,5 +138,28 @@ func TestASecondRoleKeepsTheAuditTrail(t *testing.T) {
 	t.Run("LOG-04 the owner deletes old events, as core audit prune does", func(t *testing.T) {
 		must("delete", as(owner, `DELETE FROM audit_events WHERE id IN (SELECT id FROM audit_events WHERE at < '2026-06-01T00:00:00Z' ORDER BY at, id LIMIT 500 FOR UPDATE SKIP LOCKED)`))
 		must("none is left", as(owner, "DO $$ BEGIN IF (SELECT count(*) FROM audit_events) <> 0 THEN RAISE 'left'; END IF; END $$"))
+	})
+	t.Run("LOG-04 an auditor reads as core audit list and export do, and nothing else", func(t *testing.T) {
+		db, err := sqldb.OpenPostgres(t.Context(), database.String(), sqldb.PostgresOptions{MaxConns: 1})
+		must("open", err)
+		defer func() { _ = db.Close() }()
+		must("append", as(serving, fmt.Sprintf(row, 2)))
+		if _, err := db.Exec(t.Context(), "SET SESSION AUTHORIZATION "+auditor); err != nil {
+			t.Fatal(err)
+		}
+		trail := sqlstore.AuditTrail{DB: db}
+		newest, err1 := trail.Newest(t.Context(), audit.Filter{}, 10)
+		next, err2 := trail.Next(t.Context(), audit.Filter{AccountID: "x", SubjectKey: "x"}, audit.Position{}, 10)
+		_, err3 := trail.Find(t.Context(), newest[0].ID)
+		_, err4 := trail.AccountID(t.Context(), "ada@example.com")
+		if !errors.Is(err4, account.ErrNotFound) || errors.Join(err1, err2, err3) != nil || len(newest) != 1 || len(next) != 0 {
+			t.Errorf("%v, %v, %v", newest, next, errors.Join(err1, err2, err3, err4))
+		}
+		must("the schema's version", as(auditor, "SELECT version_id FROM goose_db_version"))
+		for _, sql := range []string{fmt.Sprintf(row, 3), "DELETE FROM audit_events", "SELECT password_hash FROM accounts", "SELECT id FROM console_sessions", "SELECT id FROM oauth_access_tokens"} {
+			if err := as(auditor, sql); err == nil || !strings.Contains(err.Error(), "permission denied") {
+				t.Errorf("%s: %v", sql, err)
+			}
+		}
 	})
 }

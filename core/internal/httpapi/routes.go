@@ -138,7 +138,8 @@ func (a *api) mount(app *fiber.App, r row) error {
 		return fail("takes codes on an account's budget from callers without an account")
 	case (r.caller == bearer) != (len(r.rule.Subjects) > 0):
 		return fail("and its bearer rule do not fit")
-	case r.rule.Workspace != strings.Contains(r.path, "/:"+workspaceParam) || len(r.rule.Roles) > 0 && !r.rule.Workspace:
+	case r.caller != asking && r.rule.Workspace != strings.Contains(r.path, "/:"+workspaceParam),
+		len(r.rule.Roles) > 0 && !r.rule.Workspace:
 		return fail("and the workspace of its rule do not fit")
 	case writes && slices.Contains([]caller{cookieRead, page, pageSigned, static}, r.caller):
 		return fail("changes state without a CSRF guard")

@@ -45,6 +45,9 @@ type Client struct {
 	// OnRetry, when set, is called by Wait each time a poll failed and will be repeated,
 	// with the reason and the time until then.
 	OnRetry func(err error, wait time.Duration)
+	// OnRecover, when set, is called by Wait when the server answers a poll again after
+	// one or more failed.
+	OnRecover func()
 }
 
 // Origin gives Host in its canonical form: scheme, lower-case name, port unless it is the
@@ -90,10 +93,11 @@ type Authorization struct {
 	UserCode                string        // what the person types
 	VerificationURI         string        // where they type it
 	VerificationURIComplete string        // the same with the code in it; empty unless the server offers it (RFC 8628 §3.3.1)
-	ExpiresAt               time.Time     // when the code ends, by this machine's clock
+	ExpiresAt               time.Time     // when the code ends, by this machine's wall clock, which goes on while the machine sleeps
 	Interval                time.Duration // the least time between two polls; grows by 5 s at every slow_down
 
-	origin     string // the server that knows the code
+	awake      time.Time // ExpiresAt by the clock that stands still while the machine sleeps
+	origin     string    // the server that knows the code
 	deviceCode Secret
 	next       time.Time // before it no poll is due
 	failures   int       // polls without a verdict since the last one with
@@ -106,7 +110,7 @@ const defaultInterval = 5 * time.Second
 // this device, 1 to 255 characters; empty means "<ClientID> on <name of this machine>".
 //
 // The errors are ErrHost, ErrInsecureHost, ErrUnsupportedClient, ErrRateLimited,
-// ErrUnavailable, ErrUnreachable, ErrBadAnswer, that of ctx, or an *Error without a
+// ErrUnavailable, ErrDisabled, ErrUnreachable, ErrBadAnswer, that of ctx, or an *Error without a
 // sentinel for any other refusal. Nothing is repeated.
 func (c *Client) Start(ctx context.Context, label string) (*Authorization, error) {
 	origin, err := c.Origin()
@@ -142,8 +146,8 @@ func (c *Client) Start(ctx context.Context, label string) (*Authorization, error
 	}
 	a := &Authorization{
 		UserCode: answer.UserCode, VerificationURI: answer.URI,
-		ExpiresAt: time.Now().Add(seconds(answer.ExpiresIn)), Interval: seconds(answer.Interval),
-		origin: origin, deviceCode: NewSecret(answer.DeviceCode),
+		ExpiresAt: time.Now().Round(0).Add(seconds(answer.ExpiresIn)), Interval: seconds(answer.Interval),
+		awake: time.Now().Add(seconds(answer.ExpiresIn)), origin: origin, deviceCode: NewSecret(answer.DeviceCode),
 	}
 	if a.Interval <= 0 {
 		a.Interval = defaultInterval

@@ -25,6 +25,11 @@ var (
 	ErrAccessDenied = errors.New("the sign-in was refused")
 	// ErrExpired says that the code ended before anybody allowed it.
 	ErrExpired = errors.New("the code has ended")
+	// ErrForgotten says that the server ended the code well before its time. It comes
+	// beside ErrExpired.
+	ErrForgotten = errors.New("the server has lost the code")
+	// ErrDisabled says that whoever runs the server has switched sign-in by token off.
+	ErrDisabled = errors.New("the server has sign-in by token switched off")
 	// ErrUnsupportedClient says that the server does not know the ClientID.
 	ErrUnsupportedClient = errors.New("the server does not know this client")
 	// ErrUnauthorized says that the server does not accept the token: it has run out, was
@@ -139,6 +144,8 @@ func errorOf(status int, header http.Header, body []byte) *Error {
 	}
 	e.Message = printable(e.Message)
 	switch {
+	case status == http.StatusServiceUnavailable && e.Code == "bearer_auth_disabled":
+		e.Err = ErrDisabled // a setting, which no waiting changes
 	// A broken server is never a verdict, whatever its body says.
 	case status >= 500 && status != http.StatusNotImplemented, status == http.StatusRequestTimeout, status == http.StatusTooEarly:
 		e.Err = ErrUnavailable

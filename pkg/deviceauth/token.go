@@ -53,13 +53,16 @@ const (
 	// A poll under way when ctx ends may be the one that wins. Its answer is the only
 	// trace of a live token, so it is given a moment to arrive.
 	lastAnswer = 2 * time.Second
+	// Clocks differ, and answers travel: a code that ends so little before its time has
+	// simply ended.
+	forgiven = 30 * time.Second
 )
 
 // Token polls once (RFC 8628 §3.4), without waiting for the interval: callers that do not
 // use Wait keep Authorization.Interval between their polls.
 //
 // The errors are ErrPending, ErrSlowDown, ErrAccessDenied, ErrExpired, ErrRateLimited,
-// ErrUnavailable, ErrUnreachable, ErrBadAnswer, ErrUnsupportedClient, that of ctx, or an
+// ErrUnavailable, ErrDisabled, ErrUnreachable, ErrBadAnswer, ErrUnsupportedClient, that of ctx, or an
 // *Error without a sentinel for any other refusal.
 func (c *Client) Token(ctx context.Context, a *Authorization) (*Token, error) {
 	origin, err := c.Origin()
@@ -120,30 +123,42 @@ func transient(err error) bool {
 //
 // The code's end is the server's to judge: the first poll that falls due after
 // ExpiresAt is the last one. A poll that failed is repeated for up to a minute more,
-// because an approval in the last moment is still redeemable then.
+// because an approval in the last moment is still redeemable then. A machine that slept
+// polls at once when it wakes; one that slept past the code's end polls once more.
+//
+// ErrForgotten beside ErrExpired says that the server ended the code well before its
+// time: it lost it, as one that keeps codes in memory does when it is started again.
 //
 // The errors are those of Token without ErrPending and ErrSlowDown. When ctx ends, Wait
 // returns its error; a poll under way is first given 2 s, and the token is returned if
 // it brings one, for nobody else could end it.
 func (c *Client) Wait(ctx context.Context, a *Authorization) (*Token, error) {
 	for {
-		if err := sleep(ctx, time.Until(a.next)); err != nil {
+		if err := sleepUntil(ctx, a.next); err != nil {
 			return nil, err
 		}
+		troubled := a.failures > 0
 		token, err := c.lingeringPoll(ctx, a)
+		if troubled && !transient(err) && c.OnRecover != nil && ctx.Err() == nil {
+			c.OnRecover()
+		}
 		if err == nil {
 			return token, nil
 		}
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		over := !time.Now().Before(a.ExpiresAt)
-		late := a.next.After(a.ExpiresAt.Add(max(overtime, a.Interval)))
+		over := !time.Now().Round(0).Before(a.ExpiresAt)
+		late := a.next.Round(0).After(a.ExpiresAt.Add(max(overtime, a.Interval)))
 		switch {
 		case errors.Is(err, ErrPending), errors.Is(err, ErrSlowDown):
-			if over || late {
+			// A wall clock that was put right meanwhile ends nothing that the server still
+			// knows: this end is measured by the clock that is never put right.
+			if end := a.end(); !time.Now().Before(end) || a.next.After(end.Add(max(overtime, a.Interval))) {
 				return nil, &Error{Err: ErrExpired}
 			}
+		case errors.Is(err, ErrExpired) && time.Until(a.ExpiresAt) > forgiven:
+			return nil, fmt.Errorf("%w; %w", err, ErrForgotten)
 		case !transient(err):
 			return nil, err
 		case over && late:
@@ -152,6 +167,29 @@ func (c *Client) Wait(ctx context.Context, a *Authorization) (*Token, error) {
 			return nil, err // the server asks to wait for longer than the code lives
 		case c.OnRetry != nil:
 			c.OnRetry(err, time.Until(a.next))
+		}
+	}
+}
+
+// end is when the code ends by the clock that nobody sets.
+func (a *Authorization) end() time.Time {
+	if a.awake.IsZero() {
+		return a.ExpiresAt
+	}
+	return a.awake
+}
+
+// sleepUntil waits for an instant by either clock: timers stand still while the machine
+// sleeps, and what is due then has long been due.
+func sleepUntil(ctx context.Context, at time.Time) error {
+	const look = 5 * time.Second
+	for {
+		left := min(time.Until(at), time.Until(at.Round(0)))
+		if left <= 0 {
+			return ctx.Err()
+		}
+		if err := sleep(ctx, min(left, look)); err != nil {
+			return err
 		}
 	}
 }

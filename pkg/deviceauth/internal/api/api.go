@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/dify-sso/dify-sso/pkg/deviceauth"
 )
@@ -29,6 +30,9 @@ type API struct {
 	http  *http.Client
 	base  string
 	token deviceauth.Secret
+
+	// Date is the server's clock at its last answer; zero when it did not say.
+	Date time.Time
 }
 
 // New gives it. The errors are those of Client.Origin.
@@ -65,6 +69,24 @@ type Device struct {
 	ExpiresAt   string  `json:"expires_at"`
 	Current     bool    `json:"current"`
 	SubjectType string  `json:"subject_type"`
+}
+
+// Version asks a server for its version, without a token.
+func Version(ctx context.Context, c *deviceauth.Client) (string, error) {
+	a, err := New(c, deviceauth.Secret{})
+	if err != nil {
+		return "", err
+	}
+	h := &http.Client{Timeout: a.http.Timeout, CheckRedirect: a.http.CheckRedirect}
+	if c.HTTPClient != nil {
+		h.Transport = c.HTTPClient.Transport
+	}
+	a.http = h
+	var v struct {
+		Version string `json:"version"`
+	}
+	err = a.call(ctx, http.MethodGet, "/_version", &v)
+	return v.Version, err
 }
 
 // Identity asks who holds the token.
@@ -123,10 +145,13 @@ func (a *API) call(ctx context.Context, method, path string, into any) error {
 		return a.unanswered(ctx, err)
 	}
 	defer func() { _ = res.Body.Close() }()
+	if date, err := http.ParseTime(res.Header.Get("Date")); err == nil {
+		a.Date = date
+	}
 	if res.StatusCode/100 != 2 {
 		err := deviceauth.ReadError(res)
 		var said *deviceauth.Error
-		if token := a.token.Reveal(); errors.As(err, &said) && strings.Contains(said.Message, token[:min(len(token), 12)]) {
+		if token := a.token.Reveal(); token != "" && errors.As(err, &said) && strings.Contains(said.Message, token[:min(len(token), 12)]) {
 			said.Message = "" // a server that quotes the token, cut off or not, must not get it printed
 		}
 		return err

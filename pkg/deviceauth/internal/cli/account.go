@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -96,18 +97,20 @@ func identityText(entry credentials.Entry, who api.Identity) string {
 func (c *command) logout() *cobra.Command {
 	return &cobra.Command{
 		Use: "logout", Short: "End the sign-in on the server and forget it here", Args: noArgs,
-		Long: `logout ends the sign-in on the server, then forgets it on this machine. When the
-server cannot be told, a warning says so and the sign-in is forgotten all the same.`,
+		Long: `logout ends the sign-in on the server, then removes its token from the keyring and
+from the file. When the server cannot be told, a warning says so and the token is
+removed all the same.`,
+		Example: "  difyauth logout\n  difyauth logout --host https://sso.example.com",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			store, err := c.store()
+			v, err := c.vault()
 			if err != nil {
 				return err
 			}
-			file, err := store.Load()
+			file, err := v.Load()
 			var exposed *credentials.Exposed
 			if errors.As(err, &exposed) { // all the more reason to end it
 				c.warn("credentials_exposed", "%s was open to others on this machine (mode %04o)", exposed.Path, exposed.Mode)
-				file, err = store.LoadExposed()
+				file, err = v.LoadExposed()
 			}
 			if err != nil {
 				return err
@@ -118,29 +121,40 @@ server cannot be told, a warning says so and the sign-in is forgotten all the sa
 				return err
 			}
 			if c.env("DIFYAUTH_TOKEN") != "" {
-				c.warn("token_in_environment", "DIFYAUTH_TOKEN is still set, and its token still lives")
+				c.warn("token_in_environment", "DIFYAUTH_TOKEN is still set, and its token still lives: end it where it was made, or with difyauth devices revoke")
 			}
-			return c.forget(cmd, store, file, entry)
+			v.Mode = credentials.InFile // what is about to go need not move first
+			entry, _, locked := v.Open(entry)
+			return c.forget(cmd.Context(), v, entry, locked, exposed != nil)
 		},
 	}
 }
 
 // forget ends the session first: what stays behind when the file cannot be changed is
 // then worth nothing.
-func (c *command) forget(cmd *cobra.Command, store credentials.Store, file credentials.File, entry credentials.Entry) error {
-	ended := c.end(cmd.Context(), entry)
-	if ended != nil {
-		if cmd.Context().Err() != nil {
-			return cmd.Context().Err() // Ctrl-C: nothing is forgotten that may still live
-		}
-		c.warn("not_revoked", "%s could not be told (%s), so the sign-in may live on there: end it at %s/account/sessions", entry.Host, short(ended), entry.Host)
+func (c *command) forget(ctx context.Context, v credentials.Vault, entry credentials.Entry, locked error, exposed bool) error {
+	ended := locked
+	if locked == nil {
+		ended = c.end(ctx, entry)
 	}
-	if err := store.Save(file.Without(entry.Host)); err != nil {
-		state := "is ended on the server"
-		if ended != nil {
-			state = "may still live"
+	state := "is ended on the server"
+	if ended != nil {
+		if ctx.Err() != nil {
+			return ctx.Err() // Ctrl-C: nothing is forgotten that may still live
 		}
-		return told{"not_forgotten", fmt.Sprintf("%s cannot be changed (%v): remove it yourself, its token %s", store.Path(), err, state)}
+		state = "may still live"
+		reason := "could not be told (" + short(ended) + ")"
+		if locked != nil {
+			reason = "could not be told, for the keyring did not give the token (" + plain(errors.Unwrap(locked).Error()) + ")"
+		}
+		c.warn("not_revoked", "%s %s, so the sign-in may live on there: end it at %s/account/sessions", entry.Host, reason, entry.Host)
+	}
+	inKeyring, inFile := v.Forget(entry, exposed)
+	if inKeyring != nil {
+		c.warn("left_in_keyring", "the keyring did not remove the token, which %s: remove the item %q of difyauth there yourself", state, entry.Item)
+	}
+	if inFile != nil {
+		return told{code: "not_forgotten", text: fmt.Sprintf("%s cannot be changed (%v): remove it yourself, its token %s", v.Path(), inFile, state)}
 	}
 	return c.print(map[string]any{"host": entry.Host, "revoked": ended == nil}, "Signed out of %s\n", entry.Host)
 }

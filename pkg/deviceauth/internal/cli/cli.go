@@ -18,10 +18,11 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/dify-sso/dify-sso/pkg/deviceauth/internal/browser"
+	"github.com/dify-sso/dify-sso/pkg/deviceauth/internal/keyring"
 )
 
 // Env is what the command finds around it.
@@ -32,9 +33,13 @@ type Env struct {
 	Environ  []string
 	Screen   bool // stdout is read by a person
 	Keyboard bool // stdin is typed by one
-	Version  string
+	// Width gives the columns of the screen, 0 when they are not known; nil means not.
+	Width   func() int
+	Version string
 	// Transport carries the requests; nil means the network.
 	Transport http.RoundTripper
+	// Keyring keeps tokens; nil means that there is none.
+	Keyring keyring.Keyring
 	// OpenBrowser shows an address to the person.
 	OpenBrowser func(uri string) error
 	Hostname    func() (string, error)
@@ -52,10 +57,19 @@ func System(version string) Env {
 	}
 	return Env{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Environ: os.Environ(),
-		Screen: isatty.IsTerminal(os.Stdout.Fd()), Keyboard: isatty.IsTerminal(os.Stdin.Fd()),
+		Screen: term.IsTerminal(descriptor(os.Stdout)), Keyboard: term.IsTerminal(descriptor(os.Stdin)), Keyring: keyring.System(),
+		Width: func() int {
+			columns, _, err := term.GetSize(descriptor(os.Stdout))
+			if err != nil {
+				return 0
+			}
+			return columns
+		},
 		Version: strings.TrimPrefix(version, "v"), OpenBrowser: browser.Open, Hostname: os.Hostname, Signals: untilSignal,
 	}
 }
+
+func descriptor(f *os.File) int { return int(f.Fd()) } //nolint:gosec // a descriptor is no large number
 
 // errTerminated is the cause of a context that SIGTERM ended.
 var errTerminated = errors.New("terminated")
@@ -95,6 +109,8 @@ type command struct {
 	host     string // --host
 	insecure bool
 	output   string
+	keep     string // --store
+	quiet    bool   // a shell asks: stderr is the line being typed
 	at       string // the server that is spoken to, once it is known
 }
 
@@ -116,7 +132,9 @@ func Run(args []string, env Env) int {
 		return exitOK
 	}
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		err = interrupted{terminated: errors.Is(context.Cause(ctx), errTerminated)}
+		stopped := interrupted{terminated: errors.Is(context.Cause(ctx), errTerminated)}
+		errors.As(err, &stopped.left)
+		err = stopped
 	}
 	f := c.explain(err)
 	c.complain("error", f)
@@ -139,6 +157,9 @@ func wanted(args []string) string {
 
 // complain writes an error or a warning to stderr.
 func (c *command) complain(kind string, f failure) {
+	if c.quiet {
+		return
+	}
 	if c.output == "json" {
 		_ = json.NewEncoder(c.Stderr).Encode(map[string]failure{kind: f})
 		return
@@ -178,7 +199,7 @@ func (c *command) env(name string) string {
 const rootHelp = `difyauth signs this machine in on a dify-sso server and hands the token to scripts.
 
   difyauth login --host https://sso.example.com
-  difyauth whoami
+  difyauth status
   curl -H @<(printf 'Authorization: Bearer %s' "$(difyauth token)") \
     https://sso.example.com/openapi/v1/account
   difyauth devices list
@@ -188,18 +209,27 @@ Without --host a command speaks to DIFYAUTH_HOST, else to the server of the last
 sign-in. With -o json it answers in JSON, an error as one line on stderr:
 {"error":{"code":"not_signed_in","message":"…"}}.
 
+The token is kept in the keyring of the session (Secret Service, macOS keychain,
+Windows credential manager), or, where none answers within 3 seconds, in
+credentials.json, which only you can read.
+
 Environment:
   DIFYAUTH_HOST        server to speak to
-  DIFYAUTH_TOKEN       token to use in place of the stored one; it needs a named server
+  DIFYAUTH_TOKEN       token to use in place of the stored one, and never stored; it
+                       needs a named server
+  DIFYAUTH_STORE       where a token is kept: keyring, file or auto (the default)
   DIFYAUTH_CONFIG_DIR  folder of credentials.json (mode 0700, the file 0600); else the
                        folder difyauth in the user's configuration folder
-  NO_COLOR             no bold text either
+  HTTPS_PROXY, NO_PROXY  the proxy to go through, and the hosts to reach without it
+  NO_COLOR             no bold text and no colour
 
 Exit codes:
   0    done
   1    failed
   2    wrong arguments
   4    not signed in; the sign-in was refused, or has run out
+  5    status alone: the server does not accept the token
+  6    status alone: the server cannot be reached
   7    the server has had too many requests: wait and try again
   130  stopped by Ctrl-C`
 
@@ -207,7 +237,7 @@ func (c *command) root() *cobra.Command {
 	root := &cobra.Command{
 		Use: "difyauth", Short: "Sign this machine in on a dify-sso server", Long: rootHelp,
 		SilenceUsage: true, SilenceErrors: true, Version: c.Version,
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true}, // ours has our errors
 		PersistentPreRunE: func(*cobra.Command, []string) error {
 			if c.output != "text" && c.output != "json" {
 				c.output = "text"
@@ -223,7 +253,8 @@ func (c *command) root() *cobra.Command {
 	flags.BoolVar(&c.insecure, "insecure", false, "allow an http:// server that is not this machine: whoever sees the network then has the token")
 	flags.StringVarP(&c.output, "output", "o", c.output, "text or json")
 	group(root)
-	root.AddCommand(c.login(), c.token(), c.whoami(), c.devices(), c.logout(), c.version())
+	root.AddCommand(c.login(), c.status(), c.token(), c.whoami(), c.devices(), c.logout(), c.completion(), c.man(), c.version())
+	c.complete(root)
 	return root
 }
 

@@ -121,15 +121,15 @@ func (c *command) revokeOne(ctx context.Context, a *api.API, entry credentials.E
 	if entry.TokenID != id {
 		return nil
 	}
-	store, err := c.store()
+	v, err := c.vault()
 	if err != nil {
 		return err
 	}
-	file, err := store.Load()
-	if err != nil {
-		return err
+	inKeyring, inFile := v.Forget(entry, false)
+	if inKeyring != nil {
+		c.warn("left_in_keyring", "the keyring did not remove the token, which is ended on the server: remove the item %q of difyauth there yourself", entry.Item)
 	}
-	return store.Save(file.Without(entry.Host))
+	return inFile
 }
 
 // isID keeps out what would be another route: "self" would sign this device out.

@@ -3,7 +3,6 @@
 package cli
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/dify-sso/dify-sso/pkg/deviceauth"
 	"github.com/dify-sso/dify-sso/pkg/deviceauth/internal/credentials"
+	"github.com/dify-sso/dify-sso/pkg/deviceauth/internal/keyring"
 )
 
 // Exit codes, as --help lists them.
@@ -20,6 +20,8 @@ const (
 	exitFailure     = 1
 	exitUsage       = 2
 	exitNotSignedIn = 4
+	exitTokenDead   = 5 // status alone
+	exitUnreachable = 6 // status alone
 	exitRateLimited = 7
 	exitInterrupted = 130
 	exitTerminated  = 143 // SIGTERM, by the shell's custom
@@ -36,7 +38,10 @@ type failure struct {
 }
 
 // interrupted is a command that a signal ended.
-type interrupted struct{ terminated bool }
+type interrupted struct {
+	terminated bool
+	left       leftover
+}
 
 func (interrupted) Error() string { return "interrupted" }
 
@@ -48,16 +53,30 @@ type notSignedIn struct {
 
 func (notSignedIn) Error() string { return "not signed in" }
 
+// leftover is what a signal would leave behind where err happened.
+type leftover struct {
+	text string
+	err  error
+}
+
+func (e leftover) Error() string { return e.err.Error() }
+func (e leftover) Unwrap() error { return e.err }
+
 // told is an error whose sentence is known where it happens.
 type told struct {
 	code string
 	text string
+	exit int // exitFailure if 0
 }
 
 func (e told) Error() string { return e.text }
 
 // explain finds the words for an error.
 func (c *command) explain(err error) failure {
+	var ready stated
+	if errors.As(err, &ready) {
+		return ready.failure
+	}
 	f := failure{exit: exitFailure}
 	wait := "in a minute"
 	var said *deviceauth.Error
@@ -79,7 +98,10 @@ func (c *command) explain(err error) failure {
 	var absent notSignedIn
 	var known told
 	var exposed *credentials.Exposed
-	var untrusted *tls.CertificateVerificationError
+	var locked *credentials.Locked
+	if code, text, ok := c.network(err); ok && !errors.Is(err, deviceauth.ErrExpired) {
+		return say(code, "%s", text)
+	}
 	switch {
 	case errors.As(err, &usage):
 		f.exit = exitUsage
@@ -88,8 +110,9 @@ func (c *command) explain(err error) failure {
 		if f.exit = exitInterrupted; stopped.terminated {
 			f.exit = exitTerminated
 		}
-		return say("interrupted", "stopped")
+		return say("interrupted", "stopped%s", stopped.left.text)
 	case errors.As(err, &known):
+		f.exit = max(known.exit, exitFailure)
 		return say(known.code, "%s", known.text)
 	case errors.As(err, &absent):
 		f.exit = exitNotSignedIn
@@ -102,6 +125,11 @@ func (c *command) explain(err error) failure {
 		return say("not_signed_in", "not signed in on %s: run difyauth login --host %s", absent.host, absent.host)
 	case errors.As(err, &exposed):
 		return say("credentials_exposed", "%v", exposed)
+	case errors.As(err, &locked) && errors.Is(err, keyring.ErrAbsent):
+		f.exit = exitNotSignedIn
+		return say("not_in_keyring", "the keyring of this machine no longer has the token of %s: run difyauth login --host %s", locked.Host, locked.Host)
+	case errors.As(err, &locked):
+		return say("keyring", "the token of %s is in the keyring of this machine, which does not give it (%s): unlock the keyring and try again, or run difyauth login --store file", locked.Host, plain(locked.Err.Error()))
 	case errors.Is(err, deviceauth.ErrHost):
 		f.exit = exitUsage
 		return say("usage", "the host is no address of a server: write it as https://sso.example.com, without a path")
@@ -114,9 +142,15 @@ func (c *command) explain(err error) failure {
 	case errors.Is(err, deviceauth.ErrExpired) && errors.Is(err, deviceauth.ErrUnreachable):
 		f.exit = exitNotSignedIn
 		return say("expired_token", "%s did not answer until the code ended: check your network, then run difyauth login again", c.at)
+	case errors.Is(err, deviceauth.ErrForgotten):
+		f.exit = exitNotSignedIn
+		return say("expired_token", "%s does not know the code any more, though its time is not over, as after a restart: run difyauth login again for a new one", c.at)
 	case errors.Is(err, deviceauth.ErrExpired):
 		f.exit = exitNotSignedIn
 		return say("expired_token", "the code ended before it was allowed: run difyauth login again for a new one")
+	case errors.Is(err, deviceauth.ErrUnauthorized) && c.env("DIFYAUTH_TOKEN") != "":
+		f.exit = exitNotSignedIn
+		return say("session_ended", "%s does not accept the token of DIFYAUTH_TOKEN: set another one, or unset it and run difyauth login", c.at)
 	case errors.Is(err, deviceauth.ErrUnauthorized):
 		f.exit = exitNotSignedIn
 		return say("session_ended", "%s does not accept this sign-in any more, it was ended or has run out: run difyauth login --host %s", c.at, c.at)
@@ -125,18 +159,20 @@ func (c *command) explain(err error) failure {
 		return say("rate_limited", "%s has had too many requests: try again %s", c.at, wait)
 	case errors.Is(err, deviceauth.ErrUnsupportedClient):
 		return say("unsupported_client", "%s does not take difyauth as a client: ask who runs it to add difyauth to OPENAPI_KNOWN_CLIENT_IDS", c.at)
+	case errors.Is(err, deviceauth.ErrDisabled):
+		return say("bearer_auth_disabled", "%s has sign-in by token switched off: ask who runs it to set ENABLE_OAUTH_BEARER=true", c.at)
 	case errors.Is(err, deviceauth.ErrUnavailable):
 		return say("unavailable", "%s cannot serve this at the moment (%s): try again %s", c.at, detail, wait)
-	case errors.As(err, &untrusted):
-		return say("certificate", "the certificate of %s is not trusted (%v): check the address, or install its authority on this machine", c.at, untrusted.Err)
-	case errors.Is(err, http.ErrSchemeMismatch):
-		return say("unreachable", "%s does not speak https: check the address, a server on this machine may be an http:// one", c.at)
-	case errors.Is(err, deviceauth.ErrUnreachable):
-		return say("unreachable", "%s does not answer%s: check the address and your network, then try again", c.at, after(err, deviceauth.ErrUnreachable))
-	case errors.Is(err, deviceauth.ErrBadAnswer):
-		return say("bad_answer", "%s does not answer as a dify-sso server does%s: check the address", c.at, after(err, deviceauth.ErrBadAnswer))
 	case said != nil && said.Code == "session_not_found":
 		return say(said.Code, "no device of yours has that id: difyauth devices list shows them")
+	case said != nil && said.Status == http.StatusProxyAuthRequired:
+		return say("proxy", "the proxy on the way to %s wants a name and a password: put them into HTTP_PROXY, or %s into NO_PROXY", c.at, c.name())
+	case said != nil && said.Status == http.StatusNotFound:
+		return say("no_api", "there is no sign-in API at %s: check the address, or ask who runs it whether OPENAPI_ENABLED is true", c.at)
+	case said != nil && said.Status == http.StatusBadRequest && said.Code == "" && strings.HasPrefix(c.at, "http://"):
+		return say("bad_answer", "%s refuses a request without encryption: write https:// in place of http://", c.at)
+	case errors.Is(err, deviceauth.ErrBadAnswer):
+		return say("bad_answer", "%s does not answer as a dify-sso server does%s: check the address", c.at, after(err, deviceauth.ErrBadAnswer))
 	case said != nil:
 		if said.Code != "" {
 			f.Code = said.Code
@@ -145,7 +181,10 @@ func (c *command) explain(err error) failure {
 		}
 		return say(f.Code, "%s refuses (%s): check what you asked for", c.at, detail)
 	}
-	return say("failed", "%v", err)
+	if code, text, ok := disk(err); ok {
+		return say(code, "%s", text)
+	}
+	return say("failed", "%s", plain(err.Error()))
 }
 
 // after gives what an error says beyond its sentinel, in parentheses.
@@ -174,7 +213,10 @@ func spell(d time.Duration) string {
 		}
 		return fmt.Sprintf("%d %ss", n, unit)
 	}
+	const day = 24 * time.Hour
 	switch {
+	case d >= 2*day:
+		return count(d.Round(day)/day, "day")
 	case d >= 2*time.Hour:
 		return count(d.Round(time.Hour)/time.Hour, "hour")
 	case d >= 2*time.Minute:

@@ -141,6 +141,129 @@ func TestTranscripts(t *testing.T) {
 			s.expect(0, "login", "--host", host)
 			s.expect(0, "whoami")
 		},
+		"login-interrupted-by-the-answer": func(s *stage) {
+			s.stop = time.Second
+			s.server.On = func(r *http.Request) {
+				if strings.HasSuffix(r.URL.Path, "/token") {
+					time.Sleep(1500 * time.Millisecond)
+				}
+			}
+			s.expect(130, "login", "--host", host)
+			s.server.Fault = at("/self", 1, servertest.Unavailable("2"))
+			s.expect(130, "login", "--host", host)
+		},
+		"login-after-a-restart": func(s *stage) { // codes in memory do not live through one
+			s.server.Decision = servertest.Nothing
+			n := 0
+			s.server.Fault = func(r *http.Request) *servertest.Fault {
+				switch n++; {
+				case n > 3 && n < 7:
+					return &servertest.Fault{Cut: true}
+				case n == 7:
+					return &servertest.Fault{Status: 400, Body: `{"error":"expired_token"}`}
+				}
+				return nil
+			}
+			s.expect(4, "login", "--host", host)
+			n = 0
+			s.expect(4, "login", "--host", host, "-o", "json")
+		},
+		"login-terminal-outage": func(s *stage) {
+			s.screen, s.server.After, s.server.Interval = true, 6*time.Second, time.Second
+			n := 0
+			s.server.Fault = func(*http.Request) *servertest.Fault {
+				if n++; n == 3 {
+					return &servertest.Fault{Cut: true}
+				}
+				return nil
+			}
+			s.expect(0, "login", "--host", host, "--no-browser")
+		},
+		"login-qr": func(s *stage) {
+			s.expect(0, "login", "--host", host, "--qr")
+			s.expect(0, "login", "--qr", "-o", "json")
+			s.screen, s.width = true, 80
+			s.expect(0, "login", "--qr", "--no-browser")
+			s.environ = []string{"NO_COLOR=1"}
+			s.expect(0, "login", "--qr", "--no-browser")
+			s.server.Complete, s.width = true, 20
+			s.expect(0, "login", "--qr", "--no-browser")
+		},
+		"keyring": func(s *stage) {
+			s.ring = &ring{items: map[string]string{}}
+			s.expect(0, "login", "--host", host)
+			s.expect(0, "token")
+			s.expect(0, "status")
+			s.expect(0, "status", "-o", "json")
+			s.expect(0, "login", "--store", "file")
+			s.expect(0, "login", "-o", "json")
+			s.expect(0, "logout")
+			s.environ = []string{"DIFYAUTH_STORE=file"}
+			s.expect(0, "login", "--host", host)
+			s.environ = []string{"DIFYAUTH_STORE=keyring"}
+			s.expect(0, "token")
+			s.environ = []string{"DIFYAUTH_STORE=vault"}
+			s.expect(2, "token")
+		},
+		"keyring-trouble": func(s *stage) {
+			s.ring = &ring{items: map[string]string{}}
+			s.login()
+			for item := range s.ring.items {
+				delete(s.ring.items, item)
+			}
+			s.expect(4, "token")
+			s.login()
+			s.ring.silent = true
+			s.expect(1, "token")
+			s.expect(1, "token", "-o", "json")
+			s.expect(1, "login", "--store", "keyring")
+			s.expect(0, "login") // an earlier one in the keyring, this one in the file
+			s.expect(0, "token")
+			s.expect(0, "logout")
+			s.ring.silent = false
+			s.login()
+			s.ring.silent = true
+			s.expect(0, "logout")
+			time.Sleep(time.Hour) // the keyring does in the end what it was asked for
+		},
+		"status": func(s *stage) {
+			s.expect(4, "status")
+			s.expect(4, "status", "--host", host)
+			s.server.Fault = at("/_version", 1, &servertest.Fault{Cut: true})
+			s.expect(4, "status", "--host", host, "-o", "json")
+			s.server.Fault = nil
+			s.login()
+			s.expect(0, "status")
+			s.server.Fault = at("/account", 1, &servertest.Fault{Cut: true})
+			s.expect(6, "status")
+			s.expect(6, "status", "-o", "json")
+			s.server.Fault = at("/account", 1, servertest.Unavailable("2"))
+			s.expect(1, "status")
+			s.server.Fault = nil
+			s.environ = []string{"DIFYAUTH_TOKEN=" + s.server.Live()[0].Token}
+			s.expect(2, "status")
+			s.expect(0, "status", "--host", host)
+			s.environ = []string{"DIFYAUTH_TOKEN=dfoa_dead", "DIFYAUTH_HOST=" + host}
+			s.expect(5, "status")
+			s.environ = nil
+			s.server.Date = func() time.Time { return time.Now().Add(-10 * 24 * time.Hour) }
+			s.expect(0, "status")
+			s.server.Date = nil
+			time.Sleep(14 * 24 * time.Hour)
+			s.expect(5, "status")
+			s.expect(5, "status", "-o", "json")
+		},
+		"completion": func(s *stage) {
+			s.login()
+			s.server.Add("phone")
+			s.expect(0, "__complete", "whoami", "--host", "")
+			s.expect(0, "__complete", "devices", "revoke", "")
+			s.expect(0, "__complete", "login", "--store", "")
+			s.server.Fault = at("/sessions", 1, &servertest.Fault{Cut: true})
+			s.expect(0, "__complete", "devices", "revoke", "")
+			s.expect(2, "completion")
+			s.expect(2, "completion", "tcsh")
+		},
 		"signed-out": func(s *stage) {
 			for _, args := range [][]string{{"token"}, {"whoami"}, {"devices", "list"}, {"devices", "revoke", "--all"}, {"logout"}} {
 				s.expect(4, args...)
@@ -245,6 +368,11 @@ func TestTranscripts(t *testing.T) {
 			s.expect(0, "login", "--help")
 			s.expect(0, "token", "--help")
 			s.expect(0, "devices")
+			s.expect(0, "status", "--help")
+			s.expect(0, "logout", "--help")
+			s.expect(0, "completion", "--help")
+			s.expect(0, "man", "--help")
+			s.expect(2, "man")
 			s.expect(0, "version")
 			s.expect(0, "--version")
 		},

@@ -7,12 +7,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/dify-sso/dify-sso/pkg/deviceauth"
 	"github.com/dify-sso/dify-sso/pkg/deviceauth/internal/credentials"
+	"github.com/dify-sso/dify-sso/pkg/deviceauth/internal/keyring"
 )
 
 // endTimeout bounds the requests that tidy up: what they end also ends by itself.
@@ -21,6 +23,7 @@ const endTimeout = 10 * time.Second
 type login struct {
 	*command
 	noBrowser bool
+	qr        bool
 	label     string
 }
 
@@ -29,32 +32,39 @@ func (c *command) login() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "login", Short: "Sign in through a browser, on this machine or any other", Args: noArgs,
 		Long: `login asks the server for a code and shows it with the address of a page. Whoever
-is signed in there and types the code decides; then the token is stored.
+is signed in there and types the code decides; then the token is kept: in the
+keyring of this machine, or, where none answers, in a file that only you can read.
 
 The code is for you alone: type only one that you have just asked for yourself.
+
+A server or a network that is away for a while does not end the sign-in: login goes
+on asking, less and less often, until the code ends.
 
 With -o json stdout has two lines: {"event":"code",…} with user_code,
 verification_uri and expires_at, then {"event":"signed_in",…}.`,
 		Example: `  difyauth login --host https://sso.example.com
-  difyauth login --no-browser --label "build server 7"
+  difyauth login --qr
+  difyauth login --no-browser --label "build server 7" --store file
   difyauth login --host http://127.0.0.1:5001 -o json`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return l.run(cmd.Context()) },
 	}
 	cmd.Flags().BoolVar(&l.noBrowser, "no-browser", false, "do not offer to open the page")
+	cmd.Flags().BoolVar(&l.qr, "qr", false, "show the address as a QR code too, for a phone")
+	cmd.Flags().StringVar(&c.keep, "store", "", "where the token is kept: keyring, file or auto (default auto, or DIFYAUTH_STORE)")
 	cmd.Flags().StringVar(&l.label, "label", "", `name of this device in the list of devices (default "difyauth on <name of this machine>")`)
 	return cmd
 }
 
 func (l *login) run(ctx context.Context) error {
-	client, err := l.target()
+	v, err := l.vault()
 	if err != nil {
 		return err
 	}
-	store, err := l.store()
+	client, err := l.target(v)
 	if err != nil {
 		return err
 	}
-	if _, err := store.Load(); err != nil { // before anybody is troubled
+	if err := ready(v); err != nil {
 		return err
 	}
 	if l.env("DIFYAUTH_TOKEN") != "" {
@@ -62,42 +72,65 @@ func (l *login) run(ctx context.Context) error {
 	}
 	auth, err := client.Start(ctx, l.deviceLabel())
 	if err != nil {
-		return err
+		return leftover{": nobody is signed in", err}
 	}
 	token, err := l.wait(ctx, client, auth)
 	if err != nil {
-		return err
+		left := ""
+		if d := time.Until(auth.ExpiresAt); d > 0 {
+			left = ", and the code " + auth.UserCode + " ends by itself in " + spell(d)
+		}
+		return leftover{": nobody is signed in" + left, err}
 	}
 	entry := credentials.Entry{
 		Host: l.at, Token: token.Access, TokenID: token.ID, SubjectType: token.SubjectType, Email: token.Email, Issuer: token.Issuer,
 		ExpiresAt: token.ExpiresAt, SignedInAt: time.Now(),
 	}
 	if ctx.Err() != nil { // Ctrl-C met the answer: a token that nobody keeps must not live
-		_ = l.end(ctx, entry)
-		return ctx.Err()
+		if l.end(ctx, entry) != nil {
+			return leftover{": it was allowed at that moment and could not be ended again, so end it at " + l.at + "/account/sessions", ctx.Err()}
+		}
+		return leftover{": it was allowed at that moment and was ended again", ctx.Err()}
 	}
-	before, err := l.keep(store, entry)
+	kept, before, err := v.Keep(entry)
 	if err != nil {
 		if e := l.end(ctx, entry); e != nil {
-			return told{"not_stored", fmt.Sprintf("the sign-in cannot be stored (%v) and could not be ended again: end it at %s/account/sessions", err, l.at)}
+			return told{code: "not_stored", text: fmt.Sprintf("the sign-in cannot be stored (%v) and could not be ended again: end it at %s/account/sessions", err, l.at)}
 		}
-		return told{"not_stored", fmt.Sprintf("the sign-in cannot be stored (%v) and was ended again: make room for it or set DIFYAUTH_CONFIG_DIR, then run difyauth login again", err)}
+		cure := "make room for it or set DIFYAUTH_CONFIG_DIR"
+		if errors.Is(err, keyring.ErrUnavailable) {
+			cure = "unlock the keyring, or leave out --store keyring"
+		}
+		return told{code: "not_stored", text: fmt.Sprintf("the sign-in cannot be stored (%v) and was ended again: %s, then run difyauth login again", err, cure)}
 	}
-	return l.signedIn(ctx, entry, before)
+	return l.signedIn(ctx, v, kept, before)
+}
+
+// ready refuses what could not be kept, before anybody is troubled.
+func ready(v credentials.Vault) error {
+	if _, err := v.Load(); err != nil {
+		return err
+	}
+	if err := v.Writable(); err != nil {
+		return unwritable{v.Dir, err}
+	}
+	if v.Mode != credentials.InKeyring {
+		return nil
+	}
+	if _, err := v.Ring.Get("none"); err != nil && !errors.Is(err, keyring.ErrAbsent) {
+		return told{code: "keyring", text: fmt.Sprintf("the keyring cannot be used (%s): unlock it, or leave out --store keyring", plain(err.Error()))}
+	}
+	return nil
 }
 
 // target gives the client of the server to sign in on.
-func (l *login) target() (*deviceauth.Client, error) {
+func (l *login) target(v credentials.Vault) (*deviceauth.Client, error) {
 	host, err := l.named(l.insecure)
 	if err != nil {
 		return nil, err
 	}
 	if host == "" {
-		store, err := l.store()
-		if err != nil {
-			return nil, err
-		}
-		file, err := store.Load()
+		file, err := v.Load()
 		if err != nil {
 			return nil, err
 		}
@@ -121,17 +154,6 @@ func (l *login) deviceLabel() string {
 	return clientID
 }
 
-// keep stores the entry and gives the one that it replaces. The file is read anew: it may
-// have changed while the person decided.
-func (l *login) keep(store credentials.Store, entry credentials.Entry) (before credentials.Entry, err error) {
-	file, err := store.Load()
-	if err != nil {
-		return before, err
-	}
-	before, _ = file.Of(entry.Host)
-	return before, store.Save(file.With(entry))
-}
-
 // end ends a session on the server, whether or not ctx still lives.
 func (c *command) end(ctx context.Context, e credentials.Entry) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
@@ -149,7 +171,7 @@ func (c *command) end(ctx context.Context, e credentials.Entry) error {
 
 // signedIn names the account: whoever approved while signed in as somebody else sees it
 // here. The earlier sign-in of this machine would live on with nobody to end it.
-func (l *login) signedIn(ctx context.Context, entry, before credentials.Entry) error {
+func (l *login) signedIn(ctx context.Context, v credentials.Vault, entry, before credentials.Entry) error {
 	who := plain(entry.Email)
 	if who == "" {
 		who = "an account without an address"
@@ -159,22 +181,33 @@ func (l *login) signedIn(ctx context.Context, entry, before credentials.Entry) e
 	}
 	if err := l.print(map[string]any{
 		"event": "signed_in", "host": entry.Host, "email": entry.Email, "issuer": orNil(entry.Issuer), "subject_type": entry.SubjectType,
-		"token_id": entry.TokenID, "expires_at": stamp(entry.ExpiresAt),
-	}, "Signed in as %s on %s\n", who, entry.Host); err != nil {
+		"token_id": entry.TokenID, "expires_at": stamp(entry.ExpiresAt), "stored": entry.Kept,
+	}, "Signed in as %s on %s\n%s\n", who, entry.Host, kept(v, entry)); err != nil {
 		return err
 	}
 	if before.Host == "" || before.TokenID == entry.TokenID && entry.TokenID != "" { // rotated in place
 		return nil
 	}
-	if err := l.end(ctx, before); err != nil {
+	if before.Token.IsZero() || l.end(ctx, before) != nil { // none: its keyring is silent
 		l.warn("earlier_sign_in", "the earlier sign-in of this machine as %s could not be ended: end it at %s/account/sessions", plain(before.Email), before.Host)
-		return nil //nolint:nilerr // this sign-in stands; the warning says what is left to do
+		return nil // this sign-in stands; the warning says what is left to do
 	}
 	if before.Email != entry.Email && l.output == "text" {
 		_, err := fmt.Fprintf(l.Stdout, "The earlier sign-in as %s was ended.\n", plain(before.Email))
 		return err
 	}
 	return nil
+}
+
+// kept says where the token is.
+func kept(v credentials.Vault, e credentials.Entry) string {
+	switch {
+	case e.Kept == credentials.InKeyring:
+		return "The token is kept in the keyring of this machine."
+	case v.Mode == credentials.InFile:
+		return "The token is kept in " + v.Path() + ", which only you can read."
+	}
+	return "The token is kept in " + v.Path() + ", which only you can read: no keyring answers here."
 }
 
 type waited struct {
@@ -185,16 +218,18 @@ type waited struct {
 // wait shows the code and follows the polling until it ends. Everything is drawn from
 // here, so that nothing is drawn twice at once.
 func (l *login) wait(ctx context.Context, client *deviceauth.Client, auth *deviceauth.Authorization) (*deviceauth.Token, error) {
-	type trouble struct {
-		err  error
-		wait time.Duration
-	}
-	troubles, done := make(chan trouble), make(chan waited, 1)
+	troubles, backs, done := make(chan error), make(chan struct{}), make(chan waited, 1)
 	over := make(chan struct{})
 	defer close(over)
-	client.OnRetry = func(err error, wait time.Duration) {
+	client.OnRetry = func(err error, _ time.Duration) {
 		select {
-		case troubles <- trouble{err, wait}:
+		case troubles <- err:
+		case <-over:
+		}
+	}
+	client.OnRecover = func() {
+		select {
+		case backs <- struct{}{}:
 		case <-over:
 		}
 	}
@@ -209,13 +244,8 @@ func (l *login) wait(ctx context.Context, client *deviceauth.Client, auth *devic
 		enters, hint = l.enters(over), " Enter opens the page."
 	}
 	const allow = "Waiting for you to allow it there"
-	what, until := allow, time.Time{}
-	draw := func() {
-		if time.Now().After(until) {
-			what = allow
-		}
-		s.waiting(what, time.Until(auth.ExpiresAt), hint)
-	}
+	what := allow
+	draw := func() { s.waiting(what, time.Until(auth.ExpiresAt), hint) }
 	var ticks <-chan time.Time
 	if s.live {
 		t := time.NewTicker(time.Second)
@@ -229,20 +259,30 @@ func (l *login) wait(ctx context.Context, client *deviceauth.Client, auth *devic
 		token, err := client.Wait(ctx, auth)
 		done <- waited{token, err}
 	}()
-	told := map[string]bool{}
 	for {
 		select {
 		case w := <-done:
 			return w.token, w.err
 		case <-ticks:
 			draw()
-		case t := <-troubles:
-			what, until = retrying(t.err), time.Now().Add(t.wait)
+		case err := <-troubles:
+			now := retrying(err)
+			again := strings.ToUpper(now[:1]) + now[1:] + ", trying again"
+			if again == what {
+				continue // said already: a log wants no line a minute
+			}
+			what = again
+			s.clear()
+			l.warn("retrying", "%s, trying again until the code ends", now)
 			if s.live {
 				draw()
-			} else if !told[what] { // once: a log wants no line a minute
-				told[what] = true
-				l.warn("retrying", "%s", what)
+			}
+		case <-backs:
+			what = allow
+			s.clear()
+			l.complain("notice", failure{Code: "answers_again", Message: "the server answers again"})
+			if s.live {
+				draw()
 			}
 		case <-enters:
 			s.up()
@@ -256,6 +296,9 @@ func (l *login) wait(ctx context.Context, client *deviceauth.Client, auth *devic
 
 // show prints the code for the person, or for the script that shows it to one.
 func (l *login) show(s *screen, auth *deviceauth.Authorization) error {
+	if l.qr && !s.live {
+		l.warn("no_qr", "a QR code needs a terminal: open the address instead")
+	}
 	if l.output == "json" {
 		return l.print(map[string]any{
 			"event": "code", "host": l.at, "user_code": auth.UserCode, "verification_uri": auth.VerificationURI,
@@ -263,17 +306,28 @@ func (l *login) show(s *screen, auth *deviceauth.Authorization) error {
 		}, "")
 	}
 	s.code(auth.UserCode, auth.VerificationURI)
+	if l.qr && s.live {
+		uri := auth.VerificationURI
+		if auth.VerificationURIComplete != "" { // the server's choice; the page asks to compare the code
+			uri = auth.VerificationURIComplete
+		}
+		if drawn, ok := l.qrCode(uri); ok {
+			_, err := fmt.Fprint(l.Stdout, "\n", drawn, "\n")
+			return err
+		}
+		l.warn("no_qr", "the terminal is too narrow for a QR code: make it wider and run difyauth login --qr again, or open the address")
+	}
 	return nil
 }
 
 func retrying(err error) string {
 	switch {
 	case errors.Is(err, deviceauth.ErrUnreachable):
-		return "The server does not answer, trying again"
+		return "the server does not answer"
 	case errors.Is(err, deviceauth.ErrRateLimited):
-		return "The server asks to wait, trying again"
+		return "the server asks to wait"
 	}
-	return "The server is not available, trying again"
+	return "the server is not available"
 }
 
 // enters reports each Enter. The goroutine may stay in its read until the process ends.

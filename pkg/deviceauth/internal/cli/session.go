@@ -3,8 +3,10 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -15,24 +17,40 @@ import (
 	"github.com/dify-sso/dify-sso/pkg/deviceauth"
 	"github.com/dify-sso/dify-sso/pkg/deviceauth/internal/api"
 	"github.com/dify-sso/dify-sso/pkg/deviceauth/internal/credentials"
+	"github.com/dify-sso/dify-sso/pkg/deviceauth/internal/keyring"
 )
 
 // clientID is the name by which servers know this program.
 const clientID = "difyauth"
 
-// store is where the credentials are.
-func (c *command) store() (credentials.Store, error) {
-	if dir := c.env("DIFYAUTH_CONFIG_DIR"); dir != "" {
-		return credentials.Store{Dir: dir}, nil
+// vault is where the credentials are.
+func (c *command) vault() (credentials.Vault, error) {
+	v := credentials.Vault{Ring: c.Keyring, Mode: c.keep}
+	if v.Ring == nil {
+		v.Ring = keyring.None{}
 	}
-	if dir := c.env("XDG_CONFIG_HOME"); filepath.IsAbs(dir) {
-		return credentials.Store{Dir: filepath.Join(dir, "difyauth")}, nil
+	if v.Mode == "" {
+		v.Mode = c.env("DIFYAUTH_STORE")
 	}
-	dir, err := os.UserConfigDir()
-	if err != nil {
-		return credentials.Store{}, told{"no_config_dir", "no folder for the credentials is known: set DIFYAUTH_CONFIG_DIR to one"}
+	switch v.Mode {
+	case "":
+		v.Mode = credentials.Auto
+	case credentials.Auto, credentials.InKeyring, credentials.InFile:
+	default:
+		return v, usagef("--store and DIFYAUTH_STORE take keyring, file or auto")
 	}
-	return credentials.Store{Dir: filepath.Join(dir, "difyauth")}, nil
+	if v.Dir = c.env("DIFYAUTH_CONFIG_DIR"); v.Dir != "" {
+		return v, nil
+	}
+	dir := c.env("XDG_CONFIG_HOME")
+	if !filepath.IsAbs(dir) {
+		var err error
+		if dir, err = os.UserConfigDir(); err != nil {
+			return v, told{code: "no_config_dir", text: "no folder for the credentials is known: set DIFYAUTH_CONFIG_DIR to one"}
+		}
+	}
+	v.Dir = filepath.Join(dir, "difyauth")
+	return v, nil
 }
 
 // named gives the server that the caller names, in its canonical form; empty when none is
@@ -49,10 +67,30 @@ func (c *command) named(allowHTTP bool) (string, error) {
 }
 
 func (c *command) client(host string, allowHTTP bool) *deviceauth.Client {
+	if c.Transport == nil {
+		c.Transport = network()
+	}
 	return &deviceauth.Client{
 		Host: host, ClientID: clientID, AllowHTTP: allowHTTP, HTTPClient: &http.Client{Transport: c.Transport},
 		UserAgent: fmt.Sprintf("difyauth/%s (%s; %s)", c.Version, runtime.GOOS, runtime.GOARCH),
 	}
+}
+
+// network carries requests as the environment's proxies want it, and tells a proxy that
+// refuses from a server that does.
+func network() http.RoundTripper {
+	t, ok := http.DefaultTransport.(*http.Transport)
+	if !ok {
+		return http.DefaultTransport
+	}
+	t = t.Clone()
+	t.OnProxyConnectResponse = func(_ context.Context, _ *url.URL, _ *http.Request, res *http.Response) error {
+		if res.StatusCode != http.StatusOK {
+			return proxyRefused{res.StatusCode}
+		}
+		return nil
+	}
+	return t
 }
 
 // session is the sign-in to use: that of DIFYAUTH_TOKEN, else the stored one of the named
@@ -66,15 +104,28 @@ func (c *command) session() (credentials.Entry, error) {
 		c.at = host
 		return credentials.Entry{Host: host, Token: deviceauth.NewSecret(token)}, nil
 	}
-	store, err := c.store()
+	v, err := c.vault()
 	if err != nil {
 		return credentials.Entry{}, err
 	}
-	file, err := store.Load()
+	file, err := v.Load()
 	if err != nil {
 		return credentials.Entry{}, err
 	}
-	return c.pick(file)
+	entry, err := c.pick(file)
+	if err != nil {
+		return entry, err
+	}
+	return c.unlock(v, entry)
+}
+
+// unlock fetches the token of an entry from where it is kept.
+func (c *command) unlock(v credentials.Vault, entry credentials.Entry) (credentials.Entry, error) {
+	entry, moved, err := v.Open(entry)
+	if moved {
+		c.complain("notice", failure{Code: "moved_to_keyring", Message: fmt.Sprintf("the token of %s has moved from %s to the keyring of this machine", entry.Host, v.Path())})
+	}
+	return entry, err
 }
 
 // pick finds the entry of the named server, else the last one. A server that is stored
@@ -97,6 +148,8 @@ func (c *command) pick(file credentials.File) (credentials.Entry, error) {
 	return entry, nil
 }
 
+var errTokenAlone = usagef("DIFYAUTH_TOKEN does not say its server: name it with --host or DIFYAUTH_HOST")
+
 // open gives the API of a sign-in.
 func (c *command) open() (*api.API, credentials.Entry, error) {
 	entry, err := c.session()
@@ -104,7 +157,7 @@ func (c *command) open() (*api.API, credentials.Entry, error) {
 		return nil, entry, err
 	}
 	if entry.Host == "" { // a token must not be tried on whatever server was used last
-		return nil, entry, usagef("DIFYAUTH_TOKEN does not say its server: name it with --host or DIFYAUTH_HOST")
+		return nil, entry, errTokenAlone
 	}
 	a, err := c.api(entry)
 	return a, entry, err

@@ -13,10 +13,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/dify-sso/dify-sso/pkg/deviceauth/internal/cli"
+	"github.com/dify-sso/dify-sso/pkg/deviceauth/internal/keyring"
 	"github.com/dify-sso/dify-sso/pkg/deviceauth/internal/servertest"
 )
 
@@ -28,6 +30,8 @@ type stage struct {
 	server  *servertest.Server
 	dir     string   // of the credentials
 	environ []string // beside DIFYAUTH_CONFIG_DIR
+	ring    *ring    // nil: there is no keyring
+	width   int      // of the screen
 	screen  bool     // a person sits there …
 	typed   []typed  // … and types this
 	stop    time.Duration
@@ -60,6 +64,7 @@ func (s *stage) run(args ...string) result {
 		Stdin: &keyboard{keys: s.typed}, Stdout: &out, Stderr: &errs, Environ: append([]string{"DIFYAUTH_CONFIG_DIR=" + s.dir}, s.environ...),
 		Screen: s.screen, Keyboard: s.screen, Version: "1.2.3", Transport: byHost{s.server},
 		Hostname: func() (string, error) { return "laptop", nil },
+		Width:    func() int { return s.width },
 		OpenBrowser: func(uri string) error {
 			s.opened = append(s.opened, uri)
 			if s.noOpen {
@@ -67,6 +72,9 @@ func (s *stage) run(args ...string) result {
 			}
 			return nil
 		},
+	}
+	if s.ring != nil {
+		env.Keyring = keyring.Bounded(s.ring)
 	}
 	if s.stop > 0 {
 		env.Signals = func(parent context.Context) (context.Context, context.CancelFunc) {
@@ -145,6 +153,48 @@ func (s *stage) stored() string {
 		s.t.Fatal(err)
 	}
 	return string(content)
+}
+
+// ring is a keyring in memory.
+type ring struct {
+	mu     sync.Mutex
+	items  map[string]string
+	silent bool // it asks a person who is not there
+}
+
+func (r *ring) wait() {
+	if r.silent {
+		time.Sleep(time.Minute)
+	}
+}
+
+func (r *ring) Get(item string) (string, error) {
+	r.wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if secret, ok := r.items[item]; ok {
+		return secret, nil
+	}
+	return "", keyring.ErrAbsent
+}
+
+func (r *ring) Set(item, secret string) error {
+	r.wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.items[item] = secret
+	return nil
+}
+
+func (r *ring) Delete(item string) error {
+	r.wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, ok := r.items[item]; !ok {
+		return keyring.ErrAbsent
+	}
+	delete(r.items, item)
+	return nil
 }
 
 // keyboard gives each text in its time, then ends.

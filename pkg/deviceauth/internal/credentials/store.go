@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package credentials keeps what difyauth is signed in with: one file that its owner
-// alone can read, in a folder of its own, replaced as a whole.
+// Package credentials keeps what difyauth is signed in with: the tokens in the keyring of
+// the session, everything else in one file that its owner alone can read, in a folder of
+// its own, replaced as a whole. Where no keyring answers the file has the tokens too.
 package credentials
 
 import (
@@ -23,14 +24,26 @@ import (
 
 const (
 	fileName = "credentials.json"
-	version  = 1
+	lockName = "credentials.lock"
+	version  = 2 // 1 had every token in it
 	maxSize  = 1 << 20
+
+	lockPatience = 5 * time.Second // of what another process does in milliseconds
+	lockPause    = 20 * time.Millisecond
+)
+
+// Where a token is kept.
+const (
+	InFile    = "file"
+	InKeyring = "keyring"
 )
 
 // Entry is the sign-in on one host.
 type Entry struct {
-	Host        string // origin
-	Token       deviceauth.Secret
+	Host        string            // origin
+	Token       deviceauth.Secret // empty as it is loaded when Kept is InKeyring
+	Kept        string            // InFile, InKeyring; empty in a file of version 1
+	Item        string            // its name in the keyring
 	TokenID     string
 	SubjectType string
 	Email       string
@@ -108,7 +121,9 @@ type stored struct {
 }
 
 type storedHost struct {
-	Token       string     `json:"token"`
+	Kept        string     `json:"kept"`
+	Token       string     `json:"token,omitempty"`
+	Item        string     `json:"keyring_item,omitempty"`
 	TokenID     string     `json:"token_id,omitempty"`
 	SubjectType string     `json:"subject_type,omitempty"`
 	Email       string     `json:"email,omitempty"`
@@ -182,7 +197,7 @@ func (s Store) read(strict bool) (File, error) {
 	}
 	var out File
 	for host, v := range in.Hosts {
-		e := Entry{Host: host, Token: deviceauth.NewSecret(v.Token), TokenID: v.TokenID, SubjectType: v.SubjectType, Email: v.Email, Issuer: v.Issuer, SignedInAt: v.SignedInAt}
+		e := Entry{Host: host, Token: deviceauth.NewSecret(v.Token), Kept: v.Kept, Item: v.Item, TokenID: v.TokenID, SubjectType: v.SubjectType, Email: v.Email, Issuer: v.Issuer, SignedInAt: v.SignedInAt}
 		if v.ExpiresAt != nil {
 			e.ExpiresAt = *v.ExpiresAt
 		}
@@ -192,24 +207,100 @@ func (s Store) read(strict bool) (File, error) {
 	return out, nil
 }
 
-// Save replaces the file in one step: readers see the old one or the new one, and a
-// process that dies leaves the old one. An empty File removes it.
-func (s Store) Save(f File) error {
+// Update changes the file in one step under a lock: of two processes at once neither
+// loses what the other wrote, readers see the old file or the new one, and a process that
+// dies leaves the old one. An empty File removes it. With exposed, it is changed even when
+// others can read it. An error of change leaves it as it is.
+func (s Store) Update(exposed bool, change func(File) (File, error)) error {
+	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
+		return err
+	}
+	if err := s.private(); err != nil && !exposed {
+		return err
+	}
+	unlock, err := s.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	f, err := s.read(!exposed)
+	if err != nil {
+		return err
+	}
+	if f, err = change(f); err != nil {
+		return err
+	}
+	return s.save(f)
+}
+
+// lock waits for the lock of the folder. Its file stays: removing it would give one lock
+// to those who opened the old file and another to those who open the new one.
+func (s Store) lock() (unlock func(), err error) {
+	f, err := os.OpenFile(filepath.Join(s.Dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for until := time.Now().Add(lockPatience); ; time.Sleep(lockPause) {
+		ok, err := tryLock(f)
+		if ok {
+			return func() { _ = f.Close() }, nil
+		}
+		if err == nil && time.Now().After(until) {
+			err = fmt.Errorf("another difyauth has held %s for %s: try again when it has ended", f.Name(), lockPatience)
+		}
+		if err != nil {
+			_ = f.Close()
+			return nil, err
+		}
+	}
+}
+
+// Writable tells whether a sign-in could be stored, and leaves nothing behind: a person is
+// not asked for a decision that cannot be kept.
+func (s Store) Writable() error {
+	dir := s.Dir
+	for {
+		info, err := os.Stat(dir)
+		parent := filepath.Dir(dir)
+		if errors.Is(err, fs.ErrNotExist) && parent != dir {
+			dir = parent
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if !info.IsDir() {
+			return fmt.Errorf("%s is no folder: set DIFYAUTH_CONFIG_DIR to one", dir)
+		}
+		break
+	}
+	f, err := os.CreateTemp(dir, ".difyauth.*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(make([]byte, 4096)) // a full disk still makes empty files
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if e := os.Remove(f.Name()); err == nil {
+		err = e
+	}
+	return err
+}
+
+func (s Store) save(f File) error {
 	if len(f.Entries) == 0 {
 		if err := os.Remove(s.Path()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		return nil
 	}
-	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
-		return err
-	}
-	if err := s.private(); err != nil {
-		return err
-	}
 	out := stored{Version: version, Hosts: map[string]storedHost{}}
 	for _, e := range f.Entries {
-		v := storedHost{Token: e.Token.Reveal(), TokenID: e.TokenID, SubjectType: e.SubjectType, Email: e.Email, Issuer: e.Issuer, SignedInAt: e.SignedInAt.UTC()}
+		v := storedHost{Kept: e.Kept, Item: e.Item, TokenID: e.TokenID, SubjectType: e.SubjectType, Email: e.Email, Issuer: e.Issuer, SignedInAt: e.SignedInAt.UTC()}
+		if e.Kept != InKeyring {
+			v.Token = e.Token.Reveal()
+		}
 		if !e.ExpiresAt.IsZero() {
 			at := e.ExpiresAt.UTC().Truncate(time.Second)
 			v.ExpiresAt = &at

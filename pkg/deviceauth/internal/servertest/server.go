@@ -36,6 +36,8 @@ type Server struct {
 	External  bool          // the person has no account
 	// Fault, when set, is asked before each request; nil means none.
 	Fault func(*http.Request) *Fault
+	// Date is the server's clock; nil means one that is right.
+	Date func() time.Time
 	// On, when set, is called for each request before it is answered.
 	On func(*http.Request)
 
@@ -187,10 +189,17 @@ func (d discard) Write(b []byte) (int, error) { return len(b), nil }
 func (d discard) WriteHeader(int)             {}
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, body []byte) {
+	now := time.Now()
+	if s.Date != nil {
+		now = s.Date()
+	}
+	w.Header().Set("Date", now.UTC().Format(http.TimeFormat))
 	path, known := strings.CutPrefix(r.URL.Path, "/openapi/v1")
 	switch {
 	case !known:
 		refuse(w, http.StatusNotFound, "not_found", "Not found")
+	case r.Method == http.MethodGet && path == "/_version":
+		write(w, http.StatusOK, map[string]string{"version": "1.14.0+test", "edition": "SELF_HOSTED"})
 	case r.Method == http.MethodPost && path == "/oauth/device/code":
 		s.code(w, body)
 	case r.Method == http.MethodPost && path == "/oauth/device/token":

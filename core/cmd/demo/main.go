@@ -61,7 +61,7 @@ func run(ctx context.Context, bin string) (err error) {
 	}
 	d := &demo{ctx: ctx, bin: bin, dir: dir, public: "http://" + listen, env: append(os.Environ(),
 		"DATA_DIR="+filepath.Join(dir, "data"), "LISTEN="+listen, "INNER_LISTEN="+inner, "CONSOLE_API_URL=http://"+listen,
-		"DIFYAUTH_CONFIG_DIR="+filepath.Join(dir, "client"), "DIFYAUTH_HOST=", "DIFYAUTH_TOKEN=", "NO_COLOR=1")}
+		"DIFYAUTH_CONFIG_DIR="+filepath.Join(dir, "client"), "DIFYAUTH_HOST=", "DIFYAUTH_TOKEN=", "DIFYAUTH_STORE=file", "NO_COLOR=1")}
 	step("An operator creates the first account, and starts the server.")
 	if err := d.createOwner(); err != nil {
 		return err

@@ -22,6 +22,9 @@ build: ## static binaries bin/core and bin/difyauth
 	@sh scripts/build.sh ./core/cmd/core bin/core $(VERSION)
 	@sh scripts/build.sh ./pkg/deviceauth/cmd/difyauth bin/difyauth $(VERSION)
 
+man: build ## difyauth's manual pages, into bin/man/man1 (MANPATH=bin/man man difyauth)
+	@bin/difyauth man --dir bin/man/man1
+
 test: ## every suite this machine can run; says what it left out (CI=true: nothing may be)
 	@RACED="$(filter-out ./bench/... ./test/fault/...,$(PACKAGES))" sh scripts/test.sh
 
@@ -65,4 +68,4 @@ reference: ## docs/reference and docs/config.md anew, from the code
 clean: ## remove binaries and pictures; ./data stays
 	@rm -rf bin .cache
 
-.PHONY: help run fleet demo build test test-fast deps lint fault fuzz figures bench screenshots reference clean
+.PHONY: help run fleet demo build man test test-fast deps lint fault fuzz figures bench screenshots reference clean

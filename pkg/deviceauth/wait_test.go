@@ -347,3 +347,52 @@ func TestWhatNoTimeHealsIsNotRepeated(t *testing.T) {
 		})
 	}
 }
+
+func TestACodeThatTheServerForgot(t *testing.T) {
+	for name, ended := range map[string]bool{"long before its time": true, "at its time": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := servertest.New()
+				s.Decision, s.ExpiresIn = servertest.Nothing, 90*time.Second
+				if ended {
+					s.Fault = func(r *http.Request) *servertest.Fault {
+						if strings.HasSuffix(r.URL.Path, "/token") {
+							return &servertest.Fault{Status: 400, Body: `{"error":"expired_token"}`}
+						}
+						return nil
+					}
+				}
+				c := &deviceauth.Client{Host: servertest.Origin, ClientID: "difyauth", HTTPClient: &http.Client{Transport: s.Transport()}}
+				a, err := c.Start(t.Context(), "x")
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err = c.Wait(t.Context(), a); !errors.Is(err, deviceauth.ErrExpired) || errors.Is(err, deviceauth.ErrForgotten) != ended {
+					t.Fatal(err)
+				}
+			})
+		})
+	}
+}
+
+func TestTheServerAnswersAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := servertest.New()
+		n, retries, back := 0, 0, 0
+		s.Fault = func(*http.Request) *servertest.Fault {
+			if n++; n > 1 && n < 4 {
+				return &servertest.Fault{Cut: true}
+			}
+			return nil
+		}
+		c := &deviceauth.Client{Host: servertest.Origin, ClientID: "difyauth", HTTPClient: &http.Client{Transport: s.Transport()},
+			OnRetry: func(error, time.Duration) { retries++ }, OnRecover: func() { back++ }}
+		a, err := c.Start(t.Context(), "x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Wait(t.Context(), a); err != nil || retries != 2 || back != 1 {
+			t.Fatal(err, retries, back)
+		}
+	})
+}

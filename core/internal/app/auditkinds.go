@@ -13,6 +13,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/installation"
 	"github.com/dify-sso/dify-sso/core/internal/limits"
 	"github.com/dify-sso/dify-sso/core/internal/token"
+	"github.com/dify-sso/dify-sso/core/internal/workspace"
 	"github.com/dify-sso/dify-sso/pkg/audit"
 )
 
@@ -20,5 +21,5 @@ import (
 // made of it, and a test compares it with the sources.
 func AuditKinds() []audit.Kind {
 	return slices.Concat(access.AuditKinds(), authz.AuditKinds(), console.AuditKinds(), devicegrant.AuditKinds(), httpapi.AuditKinds(),
-		installation.AuditKinds(), limits.AuditKinds(), token.AuditKinds())
+		installation.AuditKinds(), limits.AuditKinds(), token.AuditKinds(), workspace.AuditKinds())
 }

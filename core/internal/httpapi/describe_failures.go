@@ -15,6 +15,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/limits"
 	"github.com/dify-sso/dify-sso/core/internal/openapi"
 	"github.com/dify-sso/dify-sso/core/internal/token"
+	"github.com/dify-sso/dify-sso/core/internal/workspace"
 	"github.com/dify-sso/dify-sso/pkg/fault"
 	"github.com/dify-sso/dify-sso/pkg/server"
 	"github.com/dify-sso/dify-sso/pkg/wire"
@@ -38,6 +39,12 @@ func classFailures(r row) []*fault.Error {
 		list = append(list, authz.ErrUnauthorized, authz.ErrAmbiguous, token.ErrInvalid, authz.ErrWrongSurface)
 		if r.rule.Scope != "" {
 			list = append(list, authz.ErrInsufficientScope)
+		}
+		if r.rule.Workspace {
+			list = append(list, workspace.ErrNotFound)
+		}
+		if len(r.rule.Roles) > 0 {
+			list = append(list, workspace.ErrRole)
 		}
 		if r.about.query != nil || r.about.body != nil {
 			list = append(list, errInvalidParam)

@@ -35,9 +35,11 @@ var whens = map[string]string{
 	"method_not_allowed":        "another method of a known address; `Allow` lists them",
 	"already_resolved":          "the device was allowed or refused before",
 	"already_set_up":            "the installation has its first owner",
+	"email_taken":               "to commands alone: an account is to be created with the e-mail of another",
+	"account_not_active":        "to commands alone: a mark is to be given to an account that cannot sign in",
+	"last_administrator":        "to commands alone: nobody would be left who administers the installation",
 	"already_member":            "the account is in the workspace already",
 	"email_is_external_subject": "the e-mail has live tokens of an identity provider",
-	"last_administrator":        "the last active deployment administrator would lose that",
 	// 413, 415, 422, 429, 431
 	"request_entity_too_large":        "the body is over the route's cap",
 	"unsupported_media_type":          "a content type that the route does not take, or any content encoding",

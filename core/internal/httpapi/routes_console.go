@@ -8,6 +8,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/console"
 	"github.com/dify-sso/dify-sso/core/internal/installation"
 	"github.com/dify-sso/dify-sso/core/internal/limits"
+	"github.com/dify-sso/dify-sso/core/internal/workspace"
 	"github.com/dify-sso/dify-sso/pkg/fault"
 )
 
@@ -45,6 +46,7 @@ func (a *api) consoleRows() []row {
 		{method: http.MethodGet, path: "/console/api/system-features", caller: open, share: private, handle: a.systemFeatures,
 			about: operation{summary: "What this installation offers to somebody who signs in", answers: map[int]any{http.StatusOK: systemFeatures{}}}},
 		{method: http.MethodPost, path: "/console/api/workspaces/switch", caller: cookieWrite, media: []string{json}, body: small, handle: a.consoleSwitch,
-			about: operation{summary: "Make a workspace the current one", body: consoleSwitchRequest{}, answers: map[int]any{200: resultResponse{}}}},
+			about: operation{summary: "Make a workspace the current one", body: consoleSwitchRequest{}, answers: map[int]any{200: resultResponse{}},
+				fails: []*fault.Error{workspace.ErrNotFound}}},
 	}
 }

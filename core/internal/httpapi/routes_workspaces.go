@@ -9,6 +9,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/limits"
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/core/internal/workspace"
+	"github.com/dify-sso/dify-sso/pkg/fault"
 )
 
 // workspaceRows are a client's workspaces and who belongs to them, behind a bearer.
@@ -21,7 +22,8 @@ func (a *api) workspaceRows() []row {
 	invite.Extra = limits.InviteAccount
 	changeRole := func(method, path string) row {
 		return row{method: method, path: path, caller: bearer, rule: write, media: []string{json}, body: small, handle: a.changeMemberRole,
-			about: operation{summary: "Give a member another role", body: memberRoleRequest{}, answers: map[int]any{http.StatusOK: resultResponse{}}}}
+			about: operation{summary: "Give a member another role", body: memberRoleRequest{}, answers: map[int]any{http.StatusOK: resultResponse{}},
+				strict: true, fails: []*fault.Error{workspace.ErrMemberNotFound, workspace.ErrSelf, workspace.ErrOwner, workspace.ErrRoleUnchanged}}}
 	}
 	return []row{
 		{method: http.MethodGet, path: base + "/workspaces", caller: bearer, rule: authz.Rule{Subjects: accountsOnly, Scope: token.ScopeWorkspaceRead}, handle: a.workspaces,
@@ -33,9 +35,11 @@ func (a *api) workspaceRows() []row {
 		{method: http.MethodGet, path: one + "/members", caller: bearer, rule: read, handle: a.members,
 			about: operation{summary: "The members of a workspace, by the time of their joining", query: membersQuery{}, answers: map[int]any{http.StatusOK: pageJSON[memberJSON]{}}}},
 		{method: http.MethodPost, path: one + "/members", caller: bearer, rule: invite, media: []string{json}, body: small, handle: a.inviteMember,
-			about: operation{summary: "Invite somebody to a workspace", body: inviteRequest{}, answers: map[int]any{http.StatusCreated: inviteResponse{}}}},
+			about: operation{summary: "Invite somebody to a workspace", body: inviteRequest{}, answers: map[int]any{http.StatusCreated: inviteResponse{}},
+				strict: true, fails: []*fault.Error{workspace.ErrAlreadyMember, workspace.ErrEmailIsExternal, workspace.ErrMemberLimit}}},
 		{method: http.MethodDelete, path: member, caller: bearer, rule: write, handle: a.removeMember,
-			about: operation{summary: "Remove a member from a workspace", answers: map[int]any{http.StatusOK: resultResponse{}}}},
+			about: operation{summary: "Remove a member from a workspace", answers: map[int]any{http.StatusOK: resultResponse{}},
+				fails: []*fault.Error{workspace.ErrMemberNotFound, workspace.ErrSelf, workspace.ErrOwner}}},
 		changeRole(http.MethodPut, member+"/role"),
 		changeRole(http.MethodPatch, member),
 	}

@@ -81,3 +81,16 @@ func (activated) EventName() string { return "account.activated" }
 func about(ctx context.Context, now time.Time, actor, workspaceID, member string, d audit.Details) audit.Event {
 	return audit.New(ctx, now, audit.Account(actor), d).About(token.AccountKey(member)).Workspace(workspaceID)
 }
+
+// AuditKinds lists the kinds of event of this package.
+func AuditKinds() []audit.Kind {
+	return []audit.Kind{
+		{Of: memberInvited{}, When: "somebody was invited to a workspace"},
+		{Of: memberJoined{}, When: "an invitation was accepted"},
+		{Of: invitationDeclined{}, When: "an invitation was declined"},
+		{Of: memberRemoved{}, When: "a member was removed, or an invitation that nobody had accepted was taken back"},
+		{Of: memberRoleChanged{}, When: "a member was given another role"},
+		{Of: switched{}, When: "an account made another workspace its current one"},
+		{Of: activated{}, When: "a person who had been invited set a name and a password, and the account became active"},
+	}
+}

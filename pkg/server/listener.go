@@ -20,8 +20,9 @@ func Bounded(app *fiber.App, l net.Listener, most int) net.Listener {
 
 type bounded struct {
 	net.Listener
-	app  *fiber.App
-	most int
+	app    *fiber.App
+	most   int
+	silent bool // a refusal says nothing
 }
 
 // refusalLimit bounds how long the accept loop waits for a peer that does not read.
@@ -38,8 +39,10 @@ func (b *bounded) Accept() (net.Conn, error) {
 		if int(b.app.Server().GetOpenConnectionsCount()) < b.most {
 			return linger(conn), nil
 		}
-		_ = conn.SetWriteDeadline(time.Now().Add(refusalLimit))
-		_, _ = conn.Write(refusal)
+		if !b.silent {
+			_ = conn.SetWriteDeadline(time.Now().Add(refusalLimit))
+			_, _ = conn.Write(refusal)
+		}
 		_ = conn.Close()
 	}
 }

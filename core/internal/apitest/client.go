@@ -4,6 +4,7 @@ package apitest
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/json"
 	"html"
 	"io"
@@ -48,13 +49,18 @@ func (a Answer) Text(t testing.TB, name string) string {
 var plain = &http.Client{
 	Timeout:       20 * time.Second,
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	Transport:     Checked(&http.Transport{MaxIdleConnsPerHost: 128}),
+	Transport:     Checked(&http.Transport{MaxIdleConnsPerHost: 128, TLSClientConfig: &tls.Config{RootCAs: authority().pool}}),
 }
 
 // Call sends a request with headers given as name, value pairs.
 func (s *Server) Call(t testing.TB, method, path, body string, headers ...string) Answer {
 	t.Helper()
 	return send(t, plain, s.URL, method, path, body, headers...)
+}
+
+// At gives the same server under another address.
+func (s *Server) At(base string) *Server {
+	return &Server{URL: base, Log: s.Log, Clock: s.Clock, App: s.App}
 }
 
 // Post sends a value as JSON.

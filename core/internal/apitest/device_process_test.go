@@ -138,6 +138,17 @@ func dvDirectory(t *testing.T) string {
 // our look and its listening, so that is tried again.
 func dvServe(t *testing.T, dir string, env ...string) *dvProcess {
 	t.Helper()
+	return dvServeOn(t, dir, "http", env)
+}
+
+// dvServeTLS is dvServe with a certificate.
+func dvServeTLS(t *testing.T, dir string, c apitest.Certificate) *dvProcess {
+	t.Helper()
+	return dvServeOn(t, dir, "https", nil, "--tls-cert-file", c.CertFile, "--tls-key-file", c.KeyFile)
+}
+
+func dvServeOn(t *testing.T, dir, scheme string, env []string, more ...string) *dvProcess {
+	t.Helper()
 	var off []string
 	for _, name := range limits.Names() {
 		off = append(off, name+"=0")
@@ -150,8 +161,8 @@ func dvServe(t *testing.T, dir string, env ...string) *dvProcess {
 		}
 		address := l.Addr().String()
 		_ = l.Close()
-		cmd, stderr := dvCommand(t, dir, env, "serve", "--listen", address, "--inner-listen", "127.0.0.1:0",
-			"--console-api-url", "http://"+address, "--rate-limits", strings.Join(off, ","))
+		cmd, stderr := dvCommand(t, dir, env, append([]string{"serve", "--listen", address, "--inner-listen", "127.0.0.1:0",
+			"--console-api-url", scheme + "://" + address, "--rate-limits", strings.Join(off, ",")}, more...)...)
 		out, err := cmd.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)
@@ -169,7 +180,7 @@ func dvServe(t *testing.T, dir string, env ...string) *dvProcess {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = db.Close() })
-			p.Server = &apitest.Server{URL: "http://" + address, Dir: dir, Clock: &apitest.Clock{}, App: &app.App{Stores: &app.Stores{DB: db}}}
+			p.Server = &apitest.Server{URL: scheme + "://" + address, Dir: dir, Clock: &apitest.Clock{}, App: &app.App{Stores: &app.Stores{DB: db}}}
 			return p
 		}
 		<-p.ended

@@ -38,6 +38,7 @@ type Server struct {
 	wrap     func(*app.Stores)
 	fresh    bool
 	embedded bool
+	tls      bool
 }
 
 // Option changes how a server starts.
@@ -66,7 +67,11 @@ func Start(t testing.TB, options ...Option) *Server {
 		s.Pair = NewPair(t)
 	}
 	public, inner := listen(t), listen(t)
-	s.URL, s.Inner = "http://"+public.Addr().String(), "http://"+inner.Addr().String()
+	scheme := "http://"
+	if s.tls {
+		scheme = "https://"
+	}
+	s.URL, s.Inner = scheme+public.Addr().String(), scheme+inner.Addr().String()
 	if _, ok := s.settings["CONSOLE_API_URL"]; !ok {
 		s.settings["CONSOLE_API_URL"] = s.URL
 	}
@@ -74,7 +79,12 @@ func Start(t testing.TB, options ...Option) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.App, err = app.New(context.Background(), settings, app.Options{Log: settings.Logger(s.Log), Version: Version, Now: s.Clock.Now, Wrap: s.wrap})
+	log := settings.Logger(s.Log)
+	certificate, err := settings.Certificate(s.Clock.Now, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.App, err = app.New(context.Background(), settings, app.Options{Log: log, Version: Version, Now: s.Clock.Now, Wrap: s.wrap, Certificate: certificate})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,6 +40,8 @@ type Options struct {
 	Now func() time.Time
 	// Wrap changes the stores before anything is built on them; tests inject faults.
 	Wrap func(*Stores)
+	// Certificate is what Settings.Certificate gives, for an App that is to serve.
+	Certificate *server.Certificate
 
 	ownClock bool // Now was not given
 }
@@ -177,6 +179,10 @@ func (a *App) build(ctx context.Context, k *keys) error {
 	}
 	if st.live != nil { // what other processes share is not ours to count
 		metrics.Gauge("dify_sso_device_grants", "Device authorizations held in this process.", func() float64 { return float64(st.live()) })
+	}
+	if cert := a.opts.Certificate; cert != nil {
+		metrics.Gauge("dify_sso_tls_certificate_not_after_seconds", "End of the TLS certificate in use, in seconds since 1970.",
+			func() float64 { return float64(cert.Leaf().NotAfter.Unix()) })
 	}
 	return a.mount(metrics, httpapi.Deps{
 		Installation: a.Installation, Access: a.Access, Console: sessions, Devices: a.devices, Entries: devicegrant.NewEntries(k.entry),

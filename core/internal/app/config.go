@@ -16,12 +16,16 @@ type Config struct {
 	Listen      string `env:"LISTEN" doc:"address of the public listener"`
 	InnerListen string `env:"INNER_LISTEN" doc:"address of the second listener: health, readiness, metrics; never public"`
 
+	TLSCertFile string `env:"TLS_CERT_FILE" doc:"PEM file with the certificate and those up to the root; both listeners then serve https; read again when it changes and on SIGHUP"`
+	TLSKeyFile  string `env:"TLS_KEY_FILE" doc:"PEM file with the certificate's private key"`
+
 	ConsoleAPIURL string `env:"CONSOLE_API_URL" doc:"public base address, without a path; https unless loopback"`
 	ConsoleWebURL string `env:"CONSOLE_WEB_URL" doc:"address of the pages; the same origin as CONSOLE_API_URL; empty takes that one"`
 
-	DataDir        string      `env:"DATA_DIR" doc:"directory of the embedded database, generated keys and the lock; unused with DATABASE_URL"`
-	SecretKey      secret.Text `env:"SECRET_KEY" doc:"at least 32 bytes; CSRF tokens and user-code digests derive from it; created in DATA_DIR when empty, required with DATABASE_URL"`
-	SealingKeyFile string      `env:"SEALING_KEY_FILE" doc:"file with one id:base64(32 bytes) per line, the first seals, all open; created in DATA_DIR when empty, required with DATABASE_URL"`
+	DataDir           string      `env:"DATA_DIR" doc:"directory of the embedded database, generated keys and the lock; unused with DATABASE_URL"`
+	SecretKey         secret.Text `env:"SECRET_KEY" doc:"at least 32 bytes; CSRF tokens and user-code digests derive from it; created in DATA_DIR when empty, required with DATABASE_URL"`
+	SecretKeyPrevious secret.Text `env:"SECRET_KEY_PREVIOUS" doc:"the former SECRET_KEY, accepted for what was made under it until this is removed (docs/operating/keys.md)"`
+	SealingKeyFile    string      `env:"SEALING_KEY_FILE" doc:"file with one id:base64(32 bytes) per line, the first seals, all open; created in DATA_DIR when empty, required with DATABASE_URL"`
 
 	DatabaseURL        secret.Text `env:"DATABASE_URL" doc:"Postgres of a fleet, postgres://user:password@host/database; several hosts as a comma list with target_session_attrs=read-write; empty keeps everything in DATA_DIR"`
 	DatabaseMaxConns   int         `env:"DATABASE_MAX_CONNS" doc:"connections to Postgres of each process; 1 to 1000"`

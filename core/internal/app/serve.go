@@ -15,7 +15,6 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/control"
 	"github.com/dify-sso/dify-sso/core/internal/jobs"
 	"github.com/dify-sso/dify-sso/pkg/lifecycle"
-	"github.com/dify-sso/dify-sso/pkg/server"
 )
 
 // Listeners are the bound ports of a serving App. Control is the socket for commands;
@@ -83,14 +82,18 @@ func (a *App) ListenControl() *control.Listener {
 // the listeners close, running requests get SHUTDOWN_GRACE, and what was recorded is
 // written. The first failure of a part ends all of them.
 func (a *App) Serve(ctx context.Context, l *Listeners) error {
+	public, inner, err := a.secured(l)
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
 	// Workers outlive the listeners: what the last request recorded is still written.
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	workers := make(chan error, 1)
 	go func() { workers <- lifecycle.Run(background, a.workers()...) }()
 	served := make(chan error, 3)
-	go func() { served <- a.public.Listener(server.Bounded(a.public, l.Public, a.Settings.MaxConnections)) }()
-	go func() { served <- a.inner.Listener(l.Inner) }()
+	go func() { served <- a.public.Listener(public) }()
+	go func() { served <- a.inner.Listener(inner) }()
 	if l.Control != nil {
 		go func() { served <- a.control.Serve(l.Control) }()
 	}
@@ -129,6 +132,9 @@ func (a *App) workers() []lifecycle.Worker {
 		a.surviving("tombstones", a.tokens.RunBurials),
 		a.surviving("grant clean-up", a.devices.RunCleanup),
 		a.surviving("sweep", jobs.Sweep(a.opts.Now, a.sweep)),
+	}
+	if cert := a.opts.Certificate; cert != nil {
+		list = append(list, a.surviving("TLS certificate", cert.Watch))
 	}
 	for _, job := range a.Jobs() {
 		list = append(list, a.surviving(job.Name, a.runner.Worker(job)))

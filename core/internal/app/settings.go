@@ -139,6 +139,7 @@ func judge(cfg Config, problems *config.Problems) *Settings {
 	if !cfg.SecretKey.IsZero() && len(cfg.SecretKey.Reveal()) < secret.MinMaster {
 		problems.Add("SECRET_KEY", "must have at least %d bytes", secret.MinMaster)
 	}
+	judgePreviousKey(cfg, problems)
 	if !cfg.SetupToken.IsZero() && len(cfg.SetupToken.Reveal()) < minSetupToken {
 		problems.Add("SETUP_TOKEN", "must have at least %d characters", minSetupToken)
 	}
@@ -168,6 +169,7 @@ func judge(cfg Config, problems *config.Problems) *Settings {
 	s.judgeLimits(problems)
 	s.judgeSwitches(problems)
 	s.judgeCallers(problems)
+	s.judgeTLS(problems)
 	return s
 }
 

@@ -10,10 +10,9 @@ import (
 
 // unbuilt are settings of the specification that this version does not have, each
 // with the value that changes nothing. Another value in the environment refuses the
-// start: whoever names a certificate must not find plain http one day. A key leaves this
-// list when its feature is built.
+// start: whoever turns the Enterprise Edition on must not find the other one running. A
+// key leaves this list when its feature is built.
 var unbuilt = map[string]string{
-	"TLS_CERT_FILE": "", "TLS_KEY_FILE": "", "SECRET_KEY_PREVIOUS_FILE": "",
 	"DEVICE_VERIFICATION_URI_COMPLETE_ENABLED": "false",
 	"ENTERPRISE_ENABLED":                       "false", "SSO_BRIDGE_URL": "", "KEYSET_FILE": "",
 }

@@ -3,9 +3,13 @@
 package cli
 
 import (
+	"io"
+	"time"
+
 	"github.com/spf13/cobra"
 
 	"github.com/dify-sso/dify-sso/pkg/config"
+	"github.com/dify-sso/dify-sso/pkg/telemetry"
 )
 
 func (c *command) config() *cobra.Command {
@@ -14,6 +18,9 @@ func (c *command) config() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := c.settings(cmd)
 			if err != nil {
+				return err
+			}
+			if _, err := s.Certificate(time.Now, telemetry.NewLogger(io.Discard, 0, "json")); err != nil {
 				return err
 			}
 			text := "The configuration holds.\n"

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"os"
 	"os/signal"
 	"syscall"
 	"time"
@@ -27,7 +28,10 @@ func (c *command) serve() *cobra.Command {
 INNER_LISTEN. On the first start the data directory, its keys and its database
 are made; with DATABASE_URL there is no such directory, and "core migrate up" comes
 first. While nobody has set the installation up, a terminal shows a link that
-does; without a terminal, "core admin setup-code" gives the code.`,
+does; without a terminal, "core admin setup-code" gives the code.
+
+With TLS_CERT_FILE and TLS_KEY_FILE both listeners serve https. The files are read
+again when they change, and on SIGHUP.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			started := time.Now()
 			s, err := c.settings(cmd)
@@ -38,6 +42,9 @@ does; without a terminal, "core admin setup-code" gives the code.`,
 			o.Version = c.Version
 			if o.Log == nil {
 				o.Log = s.Logger(c.Stderr)
+			}
+			if o.Certificate, err = s.Certificate(time.Now, o.Log); err != nil {
+				return err
 			}
 			for _, w := range s.Warnings {
 				o.Log.Warn(w)
@@ -53,6 +60,24 @@ func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	context.AfterFunc(ctx, stop)
 	return ctx, stop
+}
+
+// onHangup calls again at every SIGHUP until stop. Without it the signal would end the
+// process, which is not what those who send it to a server mean.
+func onHangup(again func()) (stop func()) {
+	hangups, done := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(hangups, syscall.SIGHUP)
+	go func() {
+		for {
+			select {
+			case <-hangups:
+				again()
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() { signal.Stop(hangups); close(done) }
 }
 
 func (c *command) serveApp(ctx context.Context, s *app.Settings, o app.Options, started time.Time) (err error) {
@@ -80,6 +105,7 @@ func (c *command) serveApp(ctx context.Context, s *app.Settings, o app.Options, 
 	}
 	ctx, stop := signals(ctx)
 	defer stop()
+	defer onHangup(a.Reload)()
 	o.Log.Info("serving", slog.String("version", o.Version), slog.String("listen", l.Public.Addr().String()),
 		slog.String("inner_listen", l.Inner.Addr().String()), slog.String("public", s.Public.String()), slog.Int64("start_ms", time.Since(started).Milliseconds()))
 	c.welcome(s, link, l.Inner.Addr())
@@ -121,7 +147,11 @@ func (c *command) welcome(s *app.Settings, link string, inner net.Addr) {
 	if !s.Embedded() {
 		where = "Postgres"
 	}
-	fmt.Fprintf(c.Stdout, "\ncore %s serves %s\n  health and metrics on http://%s, data in %s\n", c.Version, s.Public, inner, where)
+	scheme := "http"
+	if s.TLS() {
+		scheme = "https"
+	}
+	fmt.Fprintf(c.Stdout, "\ncore %s serves %s\n  health and metrics on %s://%s, data in %s\n", c.Version, s.Public, scheme, inner, where)
 	if link != "" {
 		fmt.Fprintf(c.Stdout, "\nSet it up, once, in a browser:\n  %s\n", link)
 	}

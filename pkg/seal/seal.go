@@ -11,7 +11,9 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
+	"sync/atomic"
 )
 
 // KeySize is the length of a sealing key in bytes.
@@ -23,8 +25,10 @@ var ErrOpen = errors.New("seal: value does not open")
 
 var keyID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,32}$`)
 
-// Keys seals with its first key and opens with any.
-type Keys struct {
+// Keys seals with its first key and opens with any. It is safe for concurrent use.
+type Keys struct{ ring atomic.Pointer[ring] }
+
+type ring struct {
 	ids  []string
 	aead map[string]cipher.AEAD
 }
@@ -32,7 +36,7 @@ type Keys struct {
 // Parse reads a key file: one "id:base64(32 bytes)" per line, blank lines and lines
 // that begin with # skipped. Errors name the line, never its content.
 func Parse(file []byte) (*Keys, error) {
-	k := &Keys{aead: map[string]cipher.AEAD{}}
+	k := &ring{aead: map[string]cipher.AEAD{}}
 	for n, line := range bytes.Split(file, []byte("\n")) {
 		text := strings.TrimSpace(string(line))
 		if text == "" || strings.HasPrefix(text, "#") {
@@ -63,7 +67,28 @@ func Parse(file []byte) (*Keys, error) {
 	if len(k.ids) == 0 {
 		return nil, errors.New("seal: no key in the file")
 	}
-	return k, nil
+	keys := &Keys{}
+	keys.ring.Store(k)
+	return keys, nil
+}
+
+// Become takes over the keys of another, for all that hold this one.
+func (k *Keys) Become(other *Keys) { k.ring.Store(other.ring.Load()) }
+
+// IDs lists the keys' ids; the first is the one that seals.
+func (k *Keys) IDs() []string { return slices.Clone(k.ring.Load().ids) }
+
+// Again gives a value as the first key seals it: as it is if that key has sealed it, else
+// sealed anew. It returns ErrOpen for one that does not open at this place.
+func (k *Keys) Again(sealed, place string) (string, error) {
+	plaintext, err := k.Open(sealed, place)
+	if err != nil {
+		return "", err
+	}
+	if id, _, _ := strings.Cut(sealed, ":"); id == k.ring.Load().ids[0] {
+		return sealed, nil
+	}
+	return k.Seal(plaintext, place), nil
 }
 
 // NewKeyFile draws a key and gives the content of a key file that holds it alone.
@@ -75,8 +100,9 @@ func NewKeyFile(id string) []byte {
 
 // Seal encrypts plaintext for place, as "key id:base64".
 func (k *Keys) Seal(plaintext []byte, place string) string {
-	id := k.ids[0]
-	box := k.aead[id].Seal(nil, nil, plaintext, []byte(place)) //nolint:gosec // the AEAD draws its own nonce and puts it in front
+	ring := k.ring.Load()
+	id := ring.ids[0]
+	box := ring.aead[id].Seal(nil, nil, plaintext, []byte(place)) //nolint:gosec // the AEAD draws its own nonce and puts it in front
 	return id + ":" + base64.RawStdEncoding.EncodeToString(box)
 }
 
@@ -86,7 +112,7 @@ func (k *Keys) Open(sealed, place string) ([]byte, error) {
 	if !ok {
 		return nil, ErrOpen
 	}
-	gcm, ok := k.aead[id]
+	gcm, ok := k.ring.Load().aead[id]
 	if !ok {
 		return nil, ErrOpen
 	}

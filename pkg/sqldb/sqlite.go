@@ -56,6 +56,46 @@ func OpenSQLite(ctx context.Context, path string) (DB, error) {
 	return &sqliteDB{writer: writer, reader: reader}, nil
 }
 
+// CopySQLite copies the database file at from, as it is at one moment, into a new file at
+// to, beside whoever reads and writes it meanwhile. The copy is on disk when it returns.
+func CopySQLite(ctx context.Context, from, to string) (err error) {
+	f, err := os.OpenFile(to, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the caller names the file
+	if err != nil {
+		return fmt.Errorf("sqldb: copy: %w", err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: url.PathEscape(from)}).String()+"?mode=rw&_pragma=busy_timeout(5000)")
+	if err != nil {
+		return fmt.Errorf("sqldb: copy: %w", err)
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	db.SetMaxOpenConns(1)
+	if _, err := db.ExecContext(ctx, `VACUUM INTO ?`, to); err != nil { // an empty file is taken
+		return fmt.Errorf("sqldb: copy: %w", err)
+	}
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("sqldb: copy: %w", err)
+	}
+	return nil
+}
+
+// CheckSQLite reads all of the database file at path and returns what is damaged.
+func CheckSQLite(ctx context.Context, path string) (err error) {
+	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: url.PathEscape(path)}).String()+"?mode=ro&immutable=1")
+	if err != nil {
+		return fmt.Errorf("sqldb: check: %w", err)
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	var said string
+	if err := db.QueryRowContext(ctx, `PRAGMA quick_check(1)`).Scan(&said); err != nil {
+		return fmt.Errorf("sqldb: check: %w", err)
+	}
+	if said != "ok" {
+		return errors.New("sqldb: the database file is damaged")
+	}
+	return nil
+}
+
 func (d *sqliteDB) standard() *sql.DB { return d.writer }
 
 func (d *sqliteDB) Dialect() Dialect { return SQLite }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/authz"
 	"github.com/dify-sso/dify-sso/core/internal/console"
 	"github.com/dify-sso/dify-sso/core/internal/control"
+	"github.com/dify-sso/dify-sso/core/internal/datadir"
 	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
 	"github.com/dify-sso/dify-sso/core/internal/httpapi"
 	"github.com/dify-sso/dify-sso/core/internal/installation"
@@ -66,6 +68,9 @@ type App struct {
 	control  *control.Server
 	schema   *sqlstore.Migrator
 	draining atomic.Bool
+	dir      *datadir.Dir // nil in a fleet
+	keys     *keys
+	rotating sync.Mutex // over the files of the keys
 
 	lastSchema atomic.Pointer[schemaResult]
 }
@@ -99,8 +104,11 @@ func New(ctx context.Context, s *Settings, o Options) (*App, error) {
 	if o.Wrap != nil {
 		o.Wrap(stores)
 	}
-	a := &App{Settings: s, Stores: stores, opts: o, schema: schema}
+	a := &App{Settings: s, Stores: stores, opts: o, schema: schema, dir: dir, keys: k}
 	if err := a.build(ctx, k); err != nil {
+		return nil, errors.Join(err, stores.Close())
+	}
+	if err := a.settleKeys(ctx); err != nil {
 		return nil, errors.Join(err, stores.Close())
 	}
 	return a, nil
@@ -117,7 +125,8 @@ func (a *App) build(ctx context.Context, k *keys) error {
 	a.recorder = recorder
 	passwords := account.NewPasswords(s.PasswordMinLength)
 	a.Installation, err = installation.New(installation.Deps{
-		Store: st.Installation, Passwords: passwords, Recorder: recorder, Now: now, Sealing: k.sealing, CanaryKey: k.canary,
+		Store: st.Installation, Passwords: passwords, Recorder: recorder, Now: now, Sealing: k.sealing,
+		CanaryKey: k.canary, CanaryKeyPrevious: k.former.canary,
 	})
 	if err != nil {
 		return err
@@ -138,13 +147,14 @@ func (a *App) build(ctx context.Context, k *keys) error {
 		return err
 	}
 	a.devices, err = devicegrant.New(devicegrant.Deps{
-		Store: st.Grants, Minter: a.tokens, Workspaces: workspaces, Recorder: recorder, Now: now, UserCodeKey: k.userCode, Clients: s.KnownClientIDs,
+		Store: st.Grants, Minter: a.tokens, Workspaces: workspaces, Recorder: recorder, Now: now, UserCodeKey: k.userCode,
+		UserCodeKeyPrevious: k.former.userCode, Clients: s.KnownClientIDs,
 	})
 	if err != nil {
 		return err
 	}
 	sessions, err := console.New(console.Deps{
-		Store: st.Console, Accounts: st.Accounts, Passwords: passwords, Recorder: recorder, Now: now, CSRFKey: k.csrf,
+		Store: st.Console, Accounts: st.Accounts, Passwords: passwords, Recorder: recorder, Now: now, CSRFKey: k.csrf, CSRFKeyPrevious: k.former.csrf,
 		Idle: time.Duration(s.SessionIdleHours) * time.Hour, Max: days(s.SessionMaxDays),
 	})
 	if err != nil {
@@ -185,7 +195,7 @@ func (a *App) build(ctx context.Context, k *keys) error {
 			func() float64 { return float64(cert.Leaf().NotAfter.Unix()) })
 	}
 	return a.mount(metrics, httpapi.Deps{
-		Installation: a.Installation, Access: a.Access, Console: sessions, Devices: a.devices, Entries: devicegrant.NewEntries(k.entry),
+		Installation: a.Installation, Access: a.Access, Console: sessions, Devices: a.devices, Entries: k.entries(),
 		Tokens: a.tokens, Workspaces: workspaces, Members: a.Members, Bearer: bearer, Clients: s.clients, Limits: a.limits, UI: webui.New(s.Public),
 		Recorder: recorder, Log: a.opts.Log, Now: now, Public: s.Public, Version: a.opts.Version, Kinds: kinds,
 		SessionMax: days(s.SessionMaxDays), Ready: func() bool { return a.answering(context.Background()).Ready() },
@@ -196,7 +206,7 @@ func (a *App) build(ctx context.Context, k *keys) error {
 // command builds what commands are answered by.
 func (a *App) command() (err error) {
 	a.Operator, err = operator.New(operator.Deps{
-		Installation: a.Installation, Access: a.Access, Accounts: a.Stores.Accounts, Public: a.Settings.Public,
+		Installation: a.Installation, Access: a.Access, Accounts: a.Stores.Accounts, Keys: keeper{a}, Public: a.Settings.Public,
 	})
 	if err != nil {
 		return err

@@ -18,6 +18,11 @@ import (
 type keys struct {
 	userCode, csrf, entry, canary []byte
 	sealing                       *seal.Keys
+	// former are those that derive from the former SECRET_KEY, all nil without one.
+	former struct{ userCode, csrf, entry, canary []byte }
+	// master is SECRET_KEY, and own whether core has made it itself in the data directory.
+	master secret.Text
+	own    bool
 }
 
 // sealingKeyID names the key that an embedded installation makes for itself.
@@ -30,7 +35,7 @@ func loadKeys(s *Settings, dir *datadir.Dir) (*keys, error) {
 	var problems config.Problems
 	orphan := dir != nil && dir.Has(datadir.DatabaseFile)
 
-	master := s.SecretKey
+	master, previous, own := s.SecretKey, s.SecretKeyPrevious, s.SecretKey.IsZero()
 	if master.IsZero() {
 		if dir == nil {
 			problems.Add("SECRET_KEY", "%s", errNotGiven)
@@ -40,6 +45,9 @@ func loadKeys(s *Settings, dir *datadir.Dir) (*keys, error) {
 			problems.Add("SECRET_KEY", "%s", err)
 		} else {
 			master = secret.New(strings.TrimRight(string(text), "\r\n"))
+			if previous, err = formerKey(dir, master); err != nil {
+				problems.Add("SECRET_KEY_PREVIOUS", "%s", err)
+			}
 		}
 	}
 	var sealing *seal.Keys
@@ -54,15 +62,39 @@ func loadKeys(s *Settings, dir *datadir.Dir) (*keys, error) {
 		return nil, err
 	}
 
-	k := &keys{sealing: sealing}
-	for purpose, key := range map[string]*[]byte{
-		"device.user_code": &k.userCode, "console.csrf": &k.csrf, "device.entry": &k.entry, "installation.canary": &k.canary,
+	k := &keys{sealing: sealing, master: master, own: own}
+	for purpose, key := range map[string][2]*[]byte{
+		"device.user_code": {&k.userCode, &k.former.userCode}, "console.csrf": {&k.csrf, &k.former.csrf},
+		"device.entry": {&k.entry, &k.former.entry}, "installation.canary": {&k.canary, &k.former.canary},
 	} {
-		if *key, err = secret.Derive(master, purpose); err != nil {
+		if *key[0], err = secret.Derive(master, purpose); err != nil {
 			return nil, fmt.Errorf("SECRET_KEY: %w", err)
+		}
+		if previous.IsZero() {
+			continue
+		}
+		if *key[1], err = secret.Derive(previous, purpose); err != nil {
+			return nil, fmt.Errorf("SECRET_KEY_PREVIOUS: %w", err)
 		}
 	}
 	return k, nil
+}
+
+// formerKey reads the key that a rotation has left beside the present one. The two are
+// equal where the rotation was cut short before it came to the new key.
+func formerKey(dir *datadir.Dir, present secret.Text) (secret.Text, error) {
+	if !dir.Has(datadir.PreviousKeyFile) {
+		return secret.Text{}, nil
+	}
+	text, err := datadir.ReadPrivate(dir.Path(datadir.PreviousKeyFile))
+	if err != nil {
+		return secret.Text{}, err
+	}
+	former := secret.New(strings.TrimRight(string(text), "\r\n"))
+	if former.Equal(present) {
+		return secret.Text{}, nil
+	}
+	return former, nil
 }
 
 // errNotGiven: nothing is made where several processes must have the same.

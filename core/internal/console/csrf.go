@@ -22,7 +22,11 @@ var (
 // CSRFToken is bound to a session, or before sign-in to a pre-session: an HMAC of
 // its digest, so that nothing is stored and another session's token does not fit.
 func (s *Service) CSRFToken(session secret.Digest) string {
-	mac := hmac.New(sha256.New, s.CSRFKey)
+	return csrfToken(s.CSRFKey, session)
+}
+
+func csrfToken(key []byte, session secret.Digest) string {
+	mac := hmac.New(sha256.New, key)
 	mac.Write(session[:])
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
@@ -30,7 +34,11 @@ func (s *Service) CSRFToken(session secret.Digest) string {
 // CheckCSRF compares a presented token in constant time and returns
 // ErrCSRFMismatch.
 func (s *Service) CheckCSRF(session secret.Digest, presented string) error {
-	if subtle.ConstantTimeCompare([]byte(presented), []byte(s.CSRFToken(session))) != 1 {
+	fits := subtle.ConstantTimeCompare([]byte(presented), []byte(s.CSRFToken(session)))
+	if s.CSRFKeyPrevious != nil {
+		fits |= subtle.ConstantTimeCompare([]byte(presented), []byte(csrfToken(s.CSRFKeyPrevious, session)))
+	}
+	if fits != 1 {
 		return ErrCSRFMismatch
 	}
 	return nil

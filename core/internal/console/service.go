@@ -23,6 +23,9 @@ type Deps struct {
 	Now       func() time.Time
 	// CSRFKey signs CSRF tokens.
 	CSRFKey []byte
+	// CSRFKeyPrevious is the former one, for pages that were loaded under it; nil when
+	// there is none.
+	CSRFKeyPrevious []byte
 	// Idle ends a session that was not seen for so long, unless it is remembered.
 	Idle time.Duration
 	// Max ends every session.

@@ -111,6 +111,21 @@ func (c *Client) RevokeSubject(ctx context.Context, s operator.Subject) (access.
 	return call[access.Receipt](ctx, c, opRevoke, s)
 }
 
+// RotateSecretKey implements operator.Operations.
+func (c *Client) RotateSecretKey(ctx context.Context) (operator.SecretKey, error) {
+	return call[operator.SecretKey](ctx, c, opSecretKey, struct{}{})
+}
+
+// RotateSealingKey implements operator.Operations.
+func (c *Client) RotateSealingKey(ctx context.Context) (operator.SealingKey, error) {
+	return call[operator.SealingKey](ctx, c, opSealingKey, struct{}{})
+}
+
+// Snapshot implements operator.Operations.
+func (c *Client) Snapshot(ctx context.Context) (operator.Snapshot, error) {
+	return call[operator.Snapshot](ctx, c, opSnapshot, struct{}{})
+}
+
 // call asks for one operation, if the service has it.
 func call[A any](ctx context.Context, c *Client, name string, request any) (answer A, err error) {
 	if !slices.Contains(c.hello.Operations, name) {

@@ -21,6 +21,9 @@ const (
 	opTokens      = "tokens"
 	opRevokeToken = "revoke-token"
 	opRevoke      = "revoke-subject"
+	opSecretKey   = "rotate-secret-key"
+	opSealingKey  = "rotate-sealing-key"
+	opSnapshot    = "snapshot"
 )
 
 // operation decodes a request and does it.
@@ -40,6 +43,15 @@ var operations = map[string]operation{
 	opTokens:      takes(operator.Operations.ListTokens),
 	opRevokeToken: takes(operator.Operations.RevokeToken),
 	opRevoke:      takes(operator.Operations.RevokeSubject),
+	opSecretKey: takes(func(by operator.Operations, ctx context.Context, _ struct{}) (operator.SecretKey, error) {
+		return by.RotateSecretKey(ctx)
+	}),
+	opSealingKey: takes(func(by operator.Operations, ctx context.Context, _ struct{}) (operator.SealingKey, error) {
+		return by.RotateSealingKey(ctx)
+	}),
+	opSnapshot: takes(func(by operator.Operations, ctx context.Context, _ struct{}) (operator.Snapshot, error) {
+		return by.Snapshot(ctx)
+	}),
 }
 
 // takes makes an operation of a method. A member that this version does not know is

@@ -15,8 +15,10 @@ const (
 	DatabaseFile   = "core.db"
 	SecretKeyFile  = "secret.key"
 	SealingKeyFile = "sealing.key"
-	ControlFile    = "control.sock"
-	lockFile       = "lock"
+	// PreviousKeyFile is the former secret key, while it is still accepted.
+	PreviousKeyFile = "secret.key.previous"
+	ControlFile     = "control.sock"
+	lockFile        = "lock"
 )
 
 // Dir is an existing data directory.
@@ -54,6 +56,32 @@ func (d *Dir) Once(name string, content func() []byte) ([]byte, error) {
 		}
 	}
 	return ReadPrivate(path)
+}
+
+// Replace puts a file with mode 0600 in the place of another in one step: after a crash
+// there is the one or the other, whole.
+func (d *Dir) Replace(name string, content []byte) error {
+	tmp, err := os.CreateTemp(d.path, ".new-*") // 0600
+	if err != nil {
+		return err
+	}
+	_, err = tmp.Write(content)
+	if err := errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
+		return errors.Join(err, os.Remove(tmp.Name()))
+	}
+	if err := os.Rename(tmp.Name(), d.Path(name)); err != nil {
+		return errors.Join(err, os.Remove(tmp.Name()))
+	}
+	return d.Sync()
+}
+
+// Sync makes the names in the directory last.
+func (d *Dir) Sync() error {
+	f, err := os.Open(d.path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // create writes beside the name and links the whole file to it, so that nobody ever

@@ -18,15 +18,18 @@ const EntryLifetime = Lifetime
 
 // Entries proves that a code was typed on the very browser that now shows it: a
 // link that somebody sent never gets as far as the question (RFC 8628 section 5.4).
-type Entries struct{ key []byte }
+type Entries struct {
+	key    []byte
+	former [][]byte
+}
 
-// NewEntries takes a key of its own.
-func NewEntries(key []byte) *Entries { return &Entries{key: key} }
+// NewEntries takes a key of its own, and those whose proofs still hold.
+func NewEntries(key []byte, former ...[]byte) *Entries { return &Entries{key: key, former: former} }
 
 // Prove gives the value of the browser's cookie for a canonical user code.
 func (e *Entries) Prove(userCode string, now time.Time) string {
 	at := strconv.FormatInt(now.Unix(), 10)
-	return at + "." + e.mac(userCode, at)
+	return at + "." + entryMAC(e.key, userCode, at)
 }
 
 // Check reports whether a cookie value was made for this code, as typed or
@@ -34,14 +37,23 @@ func (e *Entries) Prove(userCode string, now time.Time) string {
 func (e *Entries) Check(value, userCode string, now time.Time) bool {
 	code, ok := canon.UserCode(userCode)
 	at, mac, cut := strings.Cut(value, ".")
-	if !ok || !cut || !hmac.Equal([]byte(mac), []byte(e.mac(code, at))) {
+	if !ok || !cut || !e.made(mac, code, at) {
 		return false
 	}
 	seconds, err := strconv.ParseInt(at, 10, 64)
 	return err == nil && now.Sub(time.Unix(seconds, 0)) < EntryLifetime
 }
 
-func (e *Entries) mac(userCode, at string) string {
-	d := secret.MACOf(e.key, userCode+"\x00"+at)
+func (e *Entries) made(mac, code, at string) bool {
+	for _, key := range append([][]byte{e.key}, e.former...) {
+		if hmac.Equal([]byte(mac), []byte(entryMAC(key, code, at))) {
+			return true
+		}
+	}
+	return false
+}
+
+func entryMAC(key []byte, userCode, at string) string {
+	d := secret.MACOf(key, userCode+"\x00"+at)
 	return base64.RawURLEncoding.EncodeToString(d[:])
 }

@@ -44,6 +44,10 @@ type Deps struct {
 	Now        func() time.Time
 	// UserCodeKey is the key under which stores see user codes.
 	UserCodeKey []byte
+	// UserCodeKeyPrevious is the former one, for codes that were given out under it; nil
+	// when there is none. Codes of the two are not compared with each other: that the same
+	// one is drawn while the other lives is as likely as to guess it.
+	UserCodeKeyPrevious []byte
 	// Clients lists the client ids that may start a grant.
 	Clients []string
 	// NewUserCode draws a user code; nil means NewUserCode. Tests force collisions
@@ -120,7 +124,11 @@ func (s *Service) Find(ctx context.Context, typed string) (Grant, error) {
 	if !ok {
 		return Grant{}, ErrNotFound
 	}
-	g, err := s.Store.Find(ctx, s.mac(userCode), s.Now())
+	now := s.Now()
+	g, err := s.Store.Find(ctx, s.mac(userCode), now)
+	if errors.Is(err, ErrNotFound) && s.UserCodeKeyPrevious != nil {
+		g, err = s.Store.Find(ctx, secret.MACOf(s.UserCodeKeyPrevious, userCode), now)
+	}
 	return g, fault.Store(err)
 }
 

@@ -33,8 +33,6 @@ var (
 	ErrAlreadySetUp = fault.New(fault.Conflict, "already_set_up", "This installation is already set up. Sign in.")
 	// ErrSetupCodeWrong: the code is not the one that the server's terminal showed.
 	ErrSetupCodeWrong = fault.New(fault.Forbidden, "setup_code_wrong", "The set-up code is not right. It is in the server's terminal; \"core admin setup-code\" makes a new one.")
-	// ErrKeyChanged: the stores were written under other keys.
-	ErrKeyChanged = errors.New("SECRET_KEY or the sealing key is not the one this database was set up with")
 )
 
 // Store keeps the row.
@@ -45,6 +43,11 @@ type Store interface {
 	Init(ctx context.Context, canary string) error
 	// SetCodeHash replaces the set-up code's digest.
 	SetCodeHash(ctx context.Context, d secret.Digest) error
+	// SwapCanary replaces the canary if it is still from, with the events.
+	SwapCanary(ctx context.Context, from, to string, events ...audit.Event) (swapped bool, err error)
+	// Reseal goes through every value that is sealed and replaces those that again gives
+	// in another form, each unless it has changed meanwhile.
+	Reseal(ctx context.Context, again func(sealed, place string) (string, error)) ([]Resealed, error)
 	// SetUp creates the first account, its workspace and ownership, and the mark, in
 	// one transaction with the events. Of several callers one wins; the others get
 	// ErrAlreadySetUp.
@@ -60,6 +63,8 @@ type Deps struct {
 	Sealing   *seal.Keys
 	// CanaryKey is derived from SECRET_KEY, so that the canary watches both keys.
 	CanaryKey []byte
+	// CanaryKeyPrevious derives from the former SECRET_KEY; nil when there is none.
+	CanaryKeyPrevious []byte
 }
 
 // Service sets an installation up. It is safe for concurrent use.
@@ -74,33 +79,6 @@ func New(d Deps) (*Service, error) {
 		return nil, errors.New("installation: store, passwords, recorder, clock, sealing keys and a canary key of 32 bytes are required")
 	}
 	return &Service{Deps: d}, nil
-}
-
-const canaryPlace = "installation/1/canary"
-
-// Open makes the row on first start and afterwards compares its canary. It returns
-// ErrKeyChanged when a key does not fit: going on would make every stored code and
-// sealed value useless without a word.
-func (s *Service) Open(ctx context.Context) error {
-	want := secret.MACOf(s.CanaryKey, "canary")
-	state, err := s.Store.Read(ctx)
-	if err != nil {
-		return err
-	}
-	if state.Canary == "" {
-		if err := s.Store.Init(ctx, s.Sealing.Seal(want[:], canaryPlace)); err != nil {
-			return err
-		}
-		// Of two first starts one made the row: what is compared is what is there.
-		if state, err = s.Store.Read(ctx); err != nil {
-			return err
-		}
-	}
-	got, err := s.Sealing.Open(state.Canary, canaryPlace)
-	if err != nil || subtle.ConstantTimeCompare(got, want[:]) != 1 {
-		return ErrKeyChanged
-	}
-	return nil
 }
 
 // SetUpAt gives the time of the set-up, nil before it.

@@ -39,6 +39,21 @@ type Operations interface {
 	RevokeToken(ctx context.Context, r TokenRef) (access.Revoked, error)
 	// RevokeSubject ends all access of a person.
 	RevokeSubject(ctx context.Context, s Subject) (access.Receipt, error)
+	// RotateSecretKey draws a new SECRET_KEY where core keeps it itself, and else puts the
+	// present one in the place of the former.
+	RotateSecretKey(ctx context.Context) (SecretKey, error)
+	// RotateSealingKey draws a new sealing key where core keeps them itself, and seals
+	// everything anew with the first.
+	RotateSealingKey(ctx context.Context) (SealingKey, error)
+	// Snapshot copies the embedded installation aside, as it is at one moment.
+	Snapshot(ctx context.Context) (Snapshot, error)
+}
+
+// Keys are the files of an installation; package app has them.
+type Keys interface {
+	RotateSecretKey(ctx context.Context, by audit.Actor) (SecretKey, error)
+	RotateSealingKey(ctx context.Context, by audit.Actor) (SealingKey, error)
+	Snapshot(ctx context.Context) (Snapshot, error)
 }
 
 // Access is what an operator asks of package access, whose Service it is.
@@ -58,6 +73,7 @@ type Deps struct {
 	Installation *installation.Service
 	Access       Access
 	Accounts     account.Store
+	Keys         Keys
 	// Public is the origin under which people reach the service.
 	Public *url.URL
 }
@@ -67,7 +83,7 @@ type Service struct{ Deps }
 
 // New checks the dependencies.
 func New(d Deps) (*Service, error) {
-	if d.Installation == nil || d.Access == nil || d.Accounts == nil || d.Public == nil {
+	if d.Installation == nil || d.Access == nil || d.Accounts == nil || d.Keys == nil || d.Public == nil {
 		return nil, errors.New("operator: every dependency is required")
 	}
 	return &Service{Deps: d}, nil
@@ -149,6 +165,16 @@ func (a acts) RevokeToken(ctx context.Context, r TokenRef) (access.Revoked, erro
 	}
 	return a.Access.RevokeSession(ctx, r.ID, a.by)
 }
+
+func (a acts) RotateSecretKey(ctx context.Context) (SecretKey, error) {
+	return a.Keys.RotateSecretKey(ctx, a.by)
+}
+
+func (a acts) RotateSealingKey(ctx context.Context) (SealingKey, error) {
+	return a.Keys.RotateSealingKey(ctx, a.by)
+}
+
+func (a acts) Snapshot(ctx context.Context) (Snapshot, error) { return a.Keys.Snapshot(ctx) }
 
 func (a acts) RevokeSubject(ctx context.Context, s Subject) (access.Receipt, error) {
 	if err := s.Check(); err != nil {

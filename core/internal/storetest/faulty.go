@@ -150,6 +150,14 @@ func (w faultyInstallation) SetCodeHash(ctx context.Context, d secret.Digest) er
 	return w.f.do(ctx, "SetCodeHash", func() error { return w.s.SetCodeHash(ctx, d) })
 }
 
+func (w faultyInstallation) SwapCanary(ctx context.Context, from, to string, events ...audit.Event) (bool, error) {
+	return get(ctx, w.f, "SwapCanary", func() (bool, error) { return w.s.SwapCanary(ctx, from, to, events...) })
+}
+
+func (w faultyInstallation) Reseal(ctx context.Context, again func(sealed, place string) (string, error)) ([]installation.Resealed, error) {
+	return get(ctx, w.f, "Reseal", func() ([]installation.Resealed, error) { return w.s.Reseal(ctx, again) })
+}
+
 func (w faultyInstallation) SetUp(ctx context.Context, a account.Account, ws workspace.Workspace, now time.Time, events ...audit.Event) error {
 	return w.f.do(ctx, "SetUp", func() error { return w.s.SetUp(ctx, a, ws, now, events...) })
 }

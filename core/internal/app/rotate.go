@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dify-sso/dify-sso/core/internal/datadir"
+	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
+	"github.com/dify-sso/dify-sso/core/internal/operator"
+	"github.com/dify-sso/dify-sso/pkg/audit"
+	"github.com/dify-sso/dify-sso/pkg/seal"
+	"github.com/dify-sso/dify-sso/pkg/secret"
+	"github.com/dify-sso/dify-sso/pkg/sqldb"
+)
+
+// previousLife is how long a former key of our own is kept at least. Codes live for
+// minutes; it is pages that stay open overnight.
+const previousLife = 24 * time.Hour
+
+func (k *keys) entries() *devicegrant.Entries {
+	if k.former.entry == nil {
+		return devicegrant.NewEntries(k.entry)
+	}
+	return devicegrant.NewEntries(k.entry, k.former.entry)
+}
+
+// settleKeys brings a rotation of our own key to its end: this process alone has the
+// database, so nobody needs the former key's canary. Where the key is an operator's,
+// other processes may still start under the former one, and a command says when not.
+func (a *App) settleKeys(ctx context.Context) error {
+	k := a.keys
+	if k.former.canary == nil {
+		return nil
+	}
+	if !k.own {
+		a.opts.Log.Info("the former SECRET_KEY is accepted until SECRET_KEY_PREVIOUS is removed")
+		return nil
+	}
+	adopted, err := a.Installation.AdoptSecretKey(ctx, audit.System)
+	if err != nil || adopted {
+		return err
+	}
+	path := a.dir.Path(datadir.PreviousKeyFile)
+	if info, err := os.Stat(path); err == nil && a.opts.Now().Sub(info.ModTime()) > previousLife {
+		a.opts.Log.Info("the former secret key is not needed any more and was removed", slog.String("file", path))
+		return os.Remove(path)
+	}
+	return nil
+}
+
+// keeper keeps the files of an App for commands.
+type keeper struct{ a *App }
+
+var _ operator.Keys = keeper{}
+
+// RotateSecretKey implements operator.Keys. Of our own key the former one is put aside
+// first, then the new one takes its place: whichever step a crash comes after, the next
+// start finds the key of the canary as the present or the former one.
+func (k keeper) RotateSecretKey(ctx context.Context, by audit.Actor) (operator.SecretKey, error) {
+	a := k.a
+	a.rotating.Lock()
+	defer a.rotating.Unlock()
+	if !a.keys.own {
+		changed, err := a.Installation.AdoptSecretKey(ctx, by)
+		return operator.SecretKey{Changed: changed}, err
+	}
+	previous := a.dir.Path(datadir.PreviousKeyFile)
+	present, err := datadir.ReadPrivate(a.dir.Path(datadir.SecretKeyFile))
+	if err != nil {
+		return operator.SecretKey{}, err
+	}
+	if !secret.New(strings.TrimRight(string(present), "\r\n")).Equal(a.keys.master) {
+		return operator.SecretKey{Restart: true, Previous: previous}, nil // a second rotation would lose the canary's key
+	}
+	if err := a.dir.Replace(datadir.PreviousKeyFile, present); err != nil {
+		return operator.SecretKey{}, err
+	}
+	if err := a.dir.Replace(datadir.SecretKeyFile, []byte(secret.Random()+"\n")); err != nil {
+		return operator.SecretKey{}, err
+	}
+	return operator.SecretKey{Changed: true, Restart: true, Previous: previous}, nil
+}
+
+// RotateSealingKey implements operator.Keys. A key of our own is first in the file before
+// it seals anything, and the one before it stays, for a value that was on its way into
+// the database meanwhile and for copies made before.
+func (k keeper) RotateSealingKey(ctx context.Context, by audit.Actor) (operator.SealingKey, error) {
+	a := k.a
+	a.rotating.Lock()
+	defer a.rotating.Unlock()
+	own := a.dir != nil && a.Settings.SealingKeyFile == ""
+	if own {
+		if err := a.drawSealingKey(ctx, by); err != nil {
+			return operator.SealingKey{}, err
+		}
+	}
+	columns, err := a.Installation.Reseal(ctx, by)
+	if err != nil {
+		return operator.SealingKey{}, err
+	}
+	ids := a.keys.sealing.IDs()
+	return operator.SealingKey{Key: ids[0], Others: append([]string{}, ids[1:]...), New: own, Columns: columns}, nil
+}
+
+// drawSealingKey puts a new key in front and drops those that nothing needs: everything
+// is sealed with the first one before.
+func (a *App) drawSealingKey(ctx context.Context, by audit.Actor) error {
+	if _, err := a.Installation.Reseal(ctx, by); err != nil {
+		return err
+	}
+	file, err := datadir.ReadPrivate(a.dir.Path(datadir.SealingKeyFile))
+	if err != nil {
+		return err
+	}
+	ids := a.keys.sealing.IDs()
+	var former string
+	for line := range strings.Lines(string(file)) {
+		if strings.HasPrefix(strings.TrimSpace(line), ids[0]+":") {
+			former = strings.TrimSpace(line) + "\n"
+		}
+	}
+	content := append(seal.NewKeyFile(nextKeyID(ids)), former...)
+	next, err := seal.Parse(content)
+	if err != nil {
+		return err
+	}
+	if err := a.dir.Replace(datadir.SealingKeyFile, content); err != nil {
+		return err
+	}
+	a.keys.sealing.Become(next)
+	return nil
+}
+
+// nextKeyID counts on: k1, k2, k3.
+func nextKeyID(ids []string) string {
+	most := 0
+	for _, id := range ids {
+		if n, err := strconv.Atoi(strings.TrimPrefix(id, "k")); err == nil {
+			most = max(most, n)
+		}
+	}
+	return "k" + strconv.Itoa(most+1)
+}
+
+// snapshotPrefix begins the name of a directory that a copy is made in.
+const snapshotPrefix = ".backup-"
+
+// Snapshot implements operator.Keys. The keys are copied under the lock that rotations
+// take, the database after them: it opens under the keys of that moment.
+func (k keeper) Snapshot(ctx context.Context) (_ operator.Snapshot, err error) {
+	a := k.a
+	if a.dir == nil {
+		return operator.Snapshot{}, operator.ErrNotEmbedded
+	}
+	a.rotating.Lock()
+	defer a.rotating.Unlock()
+	left, _ := filepath.Glob(a.dir.Path(snapshotPrefix + "*")) // by a command that was killed
+	for _, old := range left {
+		if info, err := os.Stat(old); err == nil && time.Since(info.ModTime()) > time.Hour {
+			_ = os.RemoveAll(old)
+		}
+	}
+	place, err := os.MkdirTemp(a.dir.Path(""), snapshotPrefix+"*") // 0700
+	if err != nil {
+		return operator.Snapshot{}, err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.RemoveAll(place)
+		}
+	}()
+	s := operator.Snapshot{Dir: place, Version: a.opts.Version, MadeAt: a.opts.Now().UTC()}
+	for _, name := range keyFiles {
+		content, err := os.ReadFile(a.dir.Path(name))
+		if os.IsNotExist(err) {
+			continue
+		}
+		if err == nil {
+			err = os.WriteFile(filepath.Join(place, name), content, 0o600)
+		}
+		if err != nil {
+			return operator.Snapshot{}, err
+		}
+		s.Files = append(s.Files, name)
+	}
+	if err := a.recorder.Flush(ctx); err != nil {
+		return operator.Snapshot{}, fmt.Errorf("audit events that wait: %w", err)
+	}
+	if err := sqldb.CopySQLite(ctx, a.dir.Path(datadir.DatabaseFile), filepath.Join(place, datadir.DatabaseFile)); err != nil {
+		return operator.Snapshot{}, err
+	}
+	s.Files = append(s.Files, datadir.DatabaseFile) // last: restored in this order
+	status, err := a.schema.Status(ctx)
+	s.Schema = status.Current
+	return s, err
+}
+
+// keyFiles are the files beside the database, those that it needs first.
+var keyFiles = []string{datadir.SecretKeyFile, datadir.PreviousKeyFile, datadir.SealingKeyFile}
+
+// IsInstallationFile reports whether a copy of an installation may hold a file.
+func IsInstallationFile(name string) bool {
+	return name == datadir.DatabaseFile || slices.Contains(keyFiles, name)
+}

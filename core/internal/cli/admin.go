@@ -29,9 +29,14 @@ without one does it itself. Run them as the user who runs the server, or as root
   core admin tokens list --email ada@example.com        what is signed in, and since when
   core admin tokens revoke SESSION_ID                   end one session
   core admin revoke-subject --email E --reason R        end all access of a person
+  core admin backup --to FILE                           copy everything, beside a running server
+  core admin restore --from FILE                        bring a copy back, into an empty DATA_DIR
+  core admin rotate-secret-key                          change SECRET_KEY, without signing anybody out
+  core admin rotate-sealing-key                         change the key that seals what the database holds
 
 A terminal is asked before anything ends; --yes says so in advance.`},
-		c.createOwner(), c.setupCode(), c.createAccount(), c.listAccounts(), c.setStatus(), c.setPassword(), c.grantAdmin(), c.revokeAdmin(), c.tokens(), c.revokeSubject())
+		c.createOwner(), c.setupCode(), c.createAccount(), c.listAccounts(), c.setStatus(), c.setPassword(), c.grantAdmin(), c.revokeAdmin(), c.tokens(), c.revokeSubject(),
+		c.backup(), c.restore(), c.rotateSecretKey(), c.rotateSealingKey())
 }
 
 func (c *command) createOwner() *cobra.Command {

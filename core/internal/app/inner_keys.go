@@ -47,7 +47,7 @@ func judgePreviousKey(cfg Config, problems *config.Problems) {
 	case previous.IsZero():
 	case len(previous.Reveal()) < secret.MinMaster:
 		problems.Add(key, "must have at least %d bytes", secret.MinMaster)
-	case cfg.SecretKey.IsZero():
+	case cfg.SecretKey.IsZero() && cfg.DatabaseURL.IsZero():
 		problems.Add(key, "needs SECRET_KEY: keys that are kept in DATA_DIR are changed by core admin rotate-secret-key")
 	case previous.Equal(cfg.SecretKey):
 		problems.Add(key, "must differ from SECRET_KEY")

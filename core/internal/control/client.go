@@ -44,7 +44,6 @@ func Connect(ctx context.Context, path, version string) (*Client, error) {
 			DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: maxHeader,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Timeout:       answerLimit,
 	}
 	ctx, cancel := context.WithTimeout(ctx, helloLimit)
 	defer cancel()
@@ -148,7 +147,9 @@ func (c *Client) ask(ctx context.Context, method, name string, body []byte, answ
 	if body != nil {
 		req.Header.Set("Content-Type", jsonType)
 	}
-	res, err := c.http.Do(req)
+	client := *c.http
+	client.Timeout = limitOf(name) + answerLimit - callLimit
+	res, err := client.Do(req)
 	if err != nil {
 		return c.failed(err)
 	}

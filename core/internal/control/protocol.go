@@ -28,10 +28,20 @@ const (
 	callLimit   = 30 * time.Second
 	answerLimit = 45 * time.Second
 	helloLimit  = 10 * time.Second
+	// copyLimit is callLimit for the copy of a database, which grows with it.
+	copyLimit = 10 * time.Minute
 	// readLimit bounds the reading of a request, so that a client that stops in the
 	// middle of one holds nothing.
 	readLimit = 5 * time.Second
 )
+
+// limitOf bounds the work of an operation.
+func limitOf(name string) time.Duration {
+	if name == opSnapshot {
+		return copyLimit
+	}
+	return callLimit
+}
 
 // Hello is what a server says of itself.
 type Hello struct {

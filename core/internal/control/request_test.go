@@ -71,6 +71,21 @@ func (h *heard) RevokeSubject(_ context.Context, q operator.Subject) (access.Rec
 	return hear[operator.Subject, access.Receipt](h, q)
 }
 
+func (h *heard) RotateSecretKey(context.Context) (operator.SecretKey, error) {
+	h.request = struct{}{}
+	return operator.SecretKey{}, nil
+}
+
+func (h *heard) RotateSealingKey(context.Context) (operator.SealingKey, error) {
+	h.request = struct{}{}
+	return operator.SealingKey{}, nil
+}
+
+func (h *heard) Snapshot(context.Context) (operator.Snapshot, error) {
+	h.request = struct{}{}
+	return operator.Snapshot{}, nil
+}
+
 // Whatever is taken is what a strict standard decoder reads too, and what is refused
 // is refused in the words of the protocol.
 func FuzzRequest(f *testing.F) {

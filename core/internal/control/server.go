@@ -88,8 +88,12 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 	start := s.Now()
 	by := operator.Caller{User: UserName(r.Context().Value(uidKey{}).(int)), Version: foreign(r.Header.Get(versionHeader))}
 	// What has begun is finished though the command be interrupted: half a kill is none.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), callLimit)
+	limit := limitOf(strings.TrimPrefix(r.URL.Path, prefix))
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), limit)
 	defer cancel()
+	if limit > callLimit {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(limit + answerLimit - callLimit))
+	}
 	ctx, id := by.Request(ctx)
 	w.Header().Set(versionHeader, s.Version)
 	w.Header().Set("Content-Type", jsonType)

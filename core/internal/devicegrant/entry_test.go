@@ -50,6 +50,21 @@ func TestEntries(t *testing.T) {
 	}
 }
 
+func TestEntriesOfAFormerKey(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	old, fresh := []byte(strings.Repeat("o", 32)), []byte(strings.Repeat("n", 32))
+	value := devicegrant.NewEntries(old).Prove("ABCD-3456", now)
+	t.Run("M-33 hold while it is accepted, and no longer", func(t *testing.T) {
+		both := devicegrant.NewEntries(fresh, old)
+		if !both.Check(value, "ABCD-3456", now) || devicegrant.NewEntries(fresh).Check(value, "ABCD-3456", now) {
+			t.Fatal("the former key's proof")
+		}
+		if devicegrant.NewEntries(old).Check(both.Prove("ABCD-3456", now), "ABCD-3456", now) {
+			t.Fatal("a proof is made under the former key")
+		}
+	})
+}
+
 func swapCase(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {

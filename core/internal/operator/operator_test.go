@@ -72,10 +72,13 @@ func (p people) ByEmail(_ context.Context, email string) (account.Account, error
 	return account.Account{ID: id, Email: email}, nil
 }
 
+// noKeys is asked nothing here.
+type noKeys struct{ operator.Keys }
+
 func start(t *testing.T, storeErr error) (*asked, operator.Operations) {
 	t.Helper()
 	a := &asked{}
-	s, err := operator.New(operator.Deps{Installation: &installation.Service{}, Access: a, Accounts: people{err: storeErr}, Public: &url.URL{}})
+	s, err := operator.New(operator.Deps{Installation: &installation.Service{}, Access: a, Accounts: people{err: storeErr}, Keys: noKeys{}, Public: &url.URL{}})
 	if err != nil {
 		t.Fatal(err)
 	}

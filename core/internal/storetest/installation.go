@@ -148,12 +148,58 @@ func Installation(t *testing.T, open OpenDurable) {
 		}
 	})
 
+	t.Run("a canary is swapped by who has seen the present one, with the event", func(t *testing.T) {
+		a, b := ready(t)
+		for i, tc := range []struct {
+			from, to string
+			swapped  bool
+		}{{"other", "x", false}, {"canary", "next", true}, {"canary", "y", false}} {
+			if swapped, err := a.Installation.SwapCanary(t.Context(), tc.from, tc.to, event("x")); err != nil || swapped != tc.swapped {
+				t.Errorf("%d: %v %v", i, swapped, err)
+			}
+		}
+		same(t, "state", read(t, b), installation.State{Canary: "next"})
+		if n := len(b.Events(t)); n != 1 {
+			t.Errorf("%d events", n)
+		}
+	})
+
+	t.Run("what is sealed is sealed again, unless it has changed or does not open", func(t *testing.T) {
+		a, b := ready(t)
+		var places []string
+		done, err := a.Installation.Reseal(t.Context(), func(sealed, place string) (string, error) {
+			places = append(places, place)
+			return sealed + " again", nil
+		})
+		want := installation.Resealed{Column: "installation.canary", Values: 1, Sealed: 1}
+		if err != nil || len(done) == 0 || done[0] != want || places[0] != "installation/1/canary" {
+			t.Fatalf("%+v %v %v", done, places, err)
+		}
+		same(t, "state", read(t, b), installation.State{Canary: "canary again"})
+		done, err = a.Installation.Reseal(t.Context(), func(sealed, _ string) (string, error) {
+			if _, err := b.Installation.SwapCanary(t.Context(), sealed, "meanwhile"); err != nil {
+				t.Error(err)
+			}
+			return "late", nil
+		})
+		if err != nil || done[0].Sealed != 0 {
+			t.Fatalf("%+v %v", done, err)
+		}
+		closed := errors.New("does not open")
+		if _, err := a.Installation.Reseal(t.Context(), func(string, string) (string, error) { return "", closed }); !errors.Is(err, closed) {
+			t.Fatal(err)
+		}
+		same(t, "state", read(t, b), installation.State{Canary: "meanwhile"})
+	})
+
 	t.Run("a cancelled context writes nothing", func(t *testing.T) {
 		a, b := ready(t)
 		who, w := owner(1)
 		_, reading := a.Installation.Read(cancelled(t))
+		_, swapping := a.Installation.SwapCanary(cancelled(t), "canary", "x")
+		_, resealing := a.Installation.Reseal(cancelled(t), func(string, string) (string, error) { return "x", nil })
 		for name, err := range map[string]error{
-			"Read": reading, "Init": a.Installation.Init(cancelled(t), "x"),
+			"Read": reading, "SwapCanary": swapping, "Reseal": resealing, "Init": a.Installation.Init(cancelled(t), "x"),
 			"SetCodeHash": a.Installation.SetCodeHash(cancelled(t), secret.Digest{1}),
 			"SetUp":       a.Installation.SetUp(cancelled(t), who, w, start),
 		} {

@@ -70,7 +70,8 @@ type App struct {
 	draining atomic.Bool
 	dir      *datadir.Dir // nil in a fleet
 	keys     *keys
-	rotating sync.Mutex // over the files of the keys
+	serving  atomic.Pointer[time.Time] // since when
+	rotating sync.Mutex                // over the files of the keys
 
 	lastSchema atomic.Pointer[schemaResult]
 }

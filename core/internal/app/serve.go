@@ -86,6 +86,8 @@ func (a *App) Serve(ctx context.Context, l *Listeners) error {
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
+	since := a.opts.Now().UTC()
+	a.serving.Store(&since)
 	// Workers outlive the listeners: what the last request recorded is still written.
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()

@@ -31,12 +31,13 @@ without one does it itself. Run them as the user who runs the server, or as root
   core admin revoke-subject --email E --reason R        end all access of a person
   core admin backup --to FILE                           copy everything, beside a running server
   core admin restore --from FILE                        bring a copy back, into an empty DATA_DIR
+  core admin support-bundle --to FILE                   what somebody who helps needs to know
   core admin rotate-secret-key                          change SECRET_KEY, without signing anybody out
   core admin rotate-sealing-key                         change the key that seals what the database holds
 
 A terminal is asked before anything ends; --yes says so in advance.`},
 		c.createOwner(), c.setupCode(), c.createAccount(), c.listAccounts(), c.setStatus(), c.setPassword(), c.grantAdmin(), c.revokeAdmin(), c.tokens(), c.revokeSubject(),
-		c.backup(), c.restore(), c.rotateSecretKey(), c.rotateSealingKey())
+		c.backup(), c.restore(), c.rotateSecretKey(), c.rotateSealingKey(), c.supportBundle())
 }
 
 func (c *command) createOwner() *cobra.Command {

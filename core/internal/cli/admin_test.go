@@ -97,7 +97,7 @@ func TestAdminArguments(t *testing.T) {
 	}
 	t.Run("every command has examples", func(t *testing.T) {
 		for _, words := range []string{"", "create-owner", "setup-code", "create-account", "list-accounts", "set-password", "grant-admin", "revoke-admin", "set-status", "tokens list", "tokens revoke", "revoke-subject",
-			"backup", "restore", "rotate-secret-key", "rotate-sealing-key"} {
+			"backup", "restore", "rotate-secret-key", "rotate-sealing-key", "support-bundle"} {
 			got := run(t, dir, "", append(append([]string{"admin"}, strings.Fields(words)...), "--help")...)
 			if got.code != 0 || !strings.Contains(got.out, "\n  core admin "+words) {
 				t.Errorf("%s: %+v", words, got)

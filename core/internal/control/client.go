@@ -125,6 +125,11 @@ func (c *Client) Snapshot(ctx context.Context) (operator.Snapshot, error) {
 	return call[operator.Snapshot](ctx, c, opSnapshot, struct{}{})
 }
 
+// Bundle implements operator.Operations.
+func (c *Client) Bundle(ctx context.Context) (operator.Bundle, error) {
+	return call[operator.Bundle](ctx, c, opBundle, struct{}{})
+}
+
 // call asks for one operation, if the service has it.
 func call[A any](ctx context.Context, c *Client, name string, request any) (answer A, err error) {
 	if !slices.Contains(c.hello.Operations, name) {

@@ -135,7 +135,7 @@ func TestEveryOperationGoesThere(t *testing.T) {
 	s := serve(t, socket(t))
 	c := connect(t, s.path)
 	ctx := t.Context()
-	if h := c.Hello(); h.Version != "1.0.0" || h.PID != os.Getpid() || len(h.Operations) != 10 {
+	if h := c.Hello(); h.Version != "1.0.0" || h.PID != os.Getpid() || len(h.Operations) != 14 {
 		t.Errorf("hello %+v", h)
 	}
 	code, err := c.SetupCode(ctx)
@@ -191,12 +191,24 @@ func TestEveryOperationGoesThere(t *testing.T) {
 	if err != nil || receipt.ID != "12345" || !receipt.RefusedFrom.Equal(day) {
 		t.Errorf("%+v %v", receipt, err)
 	}
+	if key, err := c.RotateSecretKey(ctx); err != nil || !key.Changed || !key.Restart || key.Previous != "f" {
+		t.Errorf("%+v %v", key, err)
+	}
+	if key, err := c.RotateSealingKey(ctx); err != nil || key.Key != "k2" || len(key.Others) != 1 || !key.New {
+		t.Errorf("%+v %v", key, err)
+	}
+	if copied, err := c.Snapshot(ctx); err != nil || copied.Dir != "d" || len(copied.Files) != 1 || copied.Schema != 1 {
+		t.Errorf("%+v %v", copied, err)
+	}
+	if bundle, err := c.Bundle(ctx); err != nil || bundle.Format != 1 {
+		t.Errorf("%+v %v", bundle, err)
+	}
 	for _, word := range []string{"the code", "=pass", "p2", "p\\\"1", "p\"1"} {
 		if strings.Contains(s.log.String(), word) {
 			t.Errorf("%q is in the log: %s", word, s.log)
 		}
 	}
-	if n := strings.Count(s.log.String(), "msg=command"); n != 11 || !strings.Contains(s.log.String(), "operation=revoke-subject") {
+	if n := strings.Count(s.log.String(), "msg=command"); n != 15 || !strings.Contains(s.log.String(), "operation=revoke-subject") {
 		t.Errorf("%d lines: %s", n, s.log)
 	}
 }
@@ -411,4 +423,20 @@ func TestShutdownLetsACallEndAndTakesTheSocketAway(t *testing.T) {
 func gone(path string) bool {
 	_, err := os.Lstat(path)
 	return errors.Is(err, os.ErrNotExist)
+}
+
+func (s *stub) RotateSecretKey(context.Context) (operator.SecretKey, error) {
+	return operator.SecretKey{Changed: true, Restart: true, Previous: "f"}, nil
+}
+
+func (s *stub) RotateSealingKey(context.Context) (operator.SealingKey, error) {
+	return operator.SealingKey{Key: "k2", Others: []string{"k1"}, New: true}, nil
+}
+
+func (s *stub) Snapshot(context.Context) (operator.Snapshot, error) {
+	return operator.Snapshot{Dir: "d", Files: []string{"core.db"}, Schema: 1}, nil
+}
+
+func (s *stub) Bundle(context.Context) (operator.Bundle, error) {
+	return operator.Bundle{Format: 1}, nil
 }

@@ -24,6 +24,7 @@ const (
 	opSecretKey   = "rotate-secret-key"
 	opSealingKey  = "rotate-sealing-key"
 	opSnapshot    = "snapshot"
+	opBundle      = "support-bundle"
 )
 
 // operation decodes a request and does it.
@@ -51,6 +52,9 @@ var operations = map[string]operation{
 	}),
 	opSnapshot: takes(func(by operator.Operations, ctx context.Context, _ struct{}) (operator.Snapshot, error) {
 		return by.Snapshot(ctx)
+	}),
+	opBundle: takes(func(by operator.Operations, ctx context.Context, _ struct{}) (operator.Bundle, error) {
+		return by.Bundle(ctx)
 	}),
 }
 

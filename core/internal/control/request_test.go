@@ -86,6 +86,11 @@ func (h *heard) Snapshot(context.Context) (operator.Snapshot, error) {
 	return operator.Snapshot{}, nil
 }
 
+func (h *heard) Bundle(context.Context) (operator.Bundle, error) {
+	h.request = struct{}{}
+	return operator.Bundle{}, nil
+}
+
 // Whatever is taken is what a strict standard decoder reads too, and what is refused
 // is refused in the words of the protocol.
 func FuzzRequest(f *testing.F) {

@@ -47,6 +47,8 @@ type Operations interface {
 	RotateSealingKey(ctx context.Context) (SealingKey, error)
 	// Snapshot copies the embedded installation aside, as it is at one moment.
 	Snapshot(ctx context.Context) (Snapshot, error)
+	// Bundle gives what may be told to somebody who helps.
+	Bundle(ctx context.Context) (Bundle, error)
 }
 
 // Keys are the files of an installation; package app has them.
@@ -54,6 +56,7 @@ type Keys interface {
 	RotateSecretKey(ctx context.Context, by audit.Actor) (SecretKey, error)
 	RotateSealingKey(ctx context.Context, by audit.Actor) (SealingKey, error)
 	Snapshot(ctx context.Context) (Snapshot, error)
+	Bundle(ctx context.Context) (Bundle, error)
 }
 
 // Access is what an operator asks of package access, whose Service it is.
@@ -175,6 +178,8 @@ func (a acts) RotateSealingKey(ctx context.Context) (SealingKey, error) {
 }
 
 func (a acts) Snapshot(ctx context.Context) (Snapshot, error) { return a.Keys.Snapshot(ctx) }
+
+func (a acts) Bundle(ctx context.Context) (Bundle, error) { return a.Keys.Bundle(ctx) }
 
 func (a acts) RevokeSubject(ctx context.Context, s Subject) (access.Receipt, error) {
 	if err := s.Check(); err != nil {

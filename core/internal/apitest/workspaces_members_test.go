@@ -221,7 +221,7 @@ func TestInvitations(t *testing.T) {
 			t.Error("a refusal has written")
 		}
 	})
-	t.Run("API-10 TOK-08 TK-16 an e-mail with live tokens of a person without an account", func(t *testing.T) {
+	t.Run("API-10 TK-16 an e-mail with live tokens of a person without an account", func(t *testing.T) {
 		sqlExec(t, w.Server, `INSERT INTO oauth_access_tokens (id, subject_email, subject_issuer, subject_id, client_id, device_label, prefix, token_hash, created_at, expires_at, approved_at, grant_ref)
 			SELECT $1, 'ext@example.com', 'https://idp.example', 'ext', client_id, 'ext', 'dfoe_', $2, created_at, expires_at, approved_at, grant_ref FROM oauth_access_tokens WHERE account_id = $3`,
 			canon.NewID(), tkBytes(secret.DigestOf("external")), w.ids["owner"])

@@ -181,8 +181,14 @@ func target(ctx context.Context, tx Tx, workspaceID, actor, member string) (Memb
 	return m, err
 }
 
+// actLimit bounds an act that waits for the lock of another, or for a database that does
+// not answer.
+const actLimit = 10 * time.Second
+
 // act runs fn in one transaction and puts its events on record with it.
 func (s *Members) act(ctx context.Context, fn func(ctx context.Context, tx Tx, now time.Time) ([]audit.Event, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, actLimit)
+	defer cancel()
 	now := s.now()
 	var events []audit.Event
 	err := s.Store.InTx(ctx, func(ctx context.Context, tx Tx) (err error) {

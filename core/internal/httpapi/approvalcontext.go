@@ -13,22 +13,22 @@ import (
 
 // approvalContextQuery is what approvalContext takes.
 type approvalContextQuery struct {
-	UserCode string `json:"user_code"`
+	UserCode string `json:"user_code" doc:"in any case, with or without its hyphen" api:"required;min=1"`
 }
 
 // approvalContext is what somebody has to see before they decide (RFC 8628 section 5.4):
 // as whom they would sign a device in, and what asks, since when and from where.
 type approvalContext struct {
-	SubjectType   token.SubjectType  `json:"subject_type"`
-	SubjectEmail  string             `json:"subject_email"`
+	SubjectType   token.SubjectType  `json:"subject_type" api:"enum=account|external_sso"`
+	SubjectEmail  string             `json:"subject_email" api:"format=idn-email"`
 	UserCode      string             `json:"user_code"`
 	ClientID      string             `json:"client_id"`
 	DeviceLabel   string             `json:"device_label"`
-	RequestedAt   string             `json:"requested_at"`
-	RequestedFrom string             `json:"requested_from"`
-	ExpiresAt     string             `json:"expires_at"`
+	RequestedAt   string             `json:"requested_at" api:"format=date-time"`
+	RequestedFrom string             `json:"requested_from" doc:"a network address"`
+	ExpiresAt     string             `json:"expires_at" api:"format=date-time"`
 	Workspace     *approvalWorkspace `json:"workspace"`
-	CSRFToken     string             `json:"csrf_token"`
+	CSRFToken     string             `json:"csrf_token" doc:"for the header X-CSRF-Token of the decision"`
 }
 
 // approvalWorkspace is the one that an approval stores.

@@ -21,7 +21,7 @@ import (
 // InDocument reports whether the routes below a path are described by the API's
 // document: all that is not for people's eyes.
 func InDocument(path string) bool {
-	return slices.ContainsFunc([]string{base + "/", "/console/api/", "/.well-known/"}, func(p string) bool { return strings.HasPrefix(path, p) })
+	return slices.ContainsFunc([]string{base + "/", "/console/api/", wellKnown}, func(p string) bool { return strings.HasPrefix(path, p) })
 }
 
 // Document gives the API's OpenAPI document for a public origin and a version of this
@@ -266,6 +266,9 @@ func pathParameters(path string) (names []string) {
 func operationID(r row) string {
 	id := strings.ToLower(r.method)
 	path := strings.Replace(strings.TrimPrefix(r.path, base), "/console/api/", "/console/", 1)
+	if strings.HasPrefix(path, wellKnown) {
+		path = strings.ReplaceAll(strings.TrimPrefix(path, wellKnown), base, "/of/api")
+	}
 	for _, part := range strings.FieldsFunc(path, func(c rune) bool { return strings.ContainsRune("/._-", c) }) {
 		if strings.HasPrefix(part, ":") {
 			part = "by" + upper(part[1:])

@@ -34,6 +34,12 @@ func classFailures(r row) []*fault.Error {
 	if len(r.limits) > 0 || r.caller == bearer {
 		list = append(list, limits.ErrTooMany)
 	}
+	if r.switched() {
+		list = append(list, authz.ErrDisabled)
+	}
+	if r.codes {
+		list = append(list, limits.ErrTooMany)
+	}
 	switch r.caller {
 	case bearer:
 		list = append(list, authz.ErrUnauthorized, authz.ErrAmbiguous, token.ErrInvalid, authz.ErrWrongSurface)
@@ -205,7 +211,7 @@ const (
 
 // limited reports whether a limit is asked, by a guard or by the handler.
 func limited(r row) bool {
-	return len(r.limits) > 0 || r.caller == bearer || slices.ContainsFunc(r.about.fails, func(f *fault.Error) bool {
+	return len(r.limits) > 0 || r.codes || r.caller == bearer || slices.ContainsFunc(r.about.fails, func(f *fault.Error) bool {
 		return f.Code() == limits.ErrTooMany.Code()
 	})
 }

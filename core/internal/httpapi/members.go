@@ -21,11 +21,11 @@ type membersQuery struct {
 }
 
 type memberJSON struct {
-	ID     string  `json:"id"` // the account's
+	ID     string  `json:"id" doc:"the account's" api:"format=uuid"`
 	Name   string  `json:"name"`
-	Email  string  `json:"email"`
-	Role   string  `json:"role"`
-	Status string  `json:"status"`
+	Email  string  `json:"email" api:"format=idn-email"`
+	Role   string  `json:"role" api:"enum=owner|admin|editor|normal"`
+	Status string  `json:"status" api:"enum=pending|active|banned|closed"`
 	Avatar *string `json:"avatar"`
 }
 
@@ -47,18 +47,18 @@ func (a *api) members(c *fiber.Ctx) error {
 }
 
 type inviteRequest struct {
-	Email *string `json:"email"`
-	Role  *string `json:"role"`
+	Email *string `json:"email" api:"required;min=1"`
+	Role  *string `json:"role" api:"required;enum=admin|normal"`
 }
 
 type inviteResponse struct {
-	Result    string `json:"result"`
-	Email     string `json:"email"`
-	Role      string `json:"role"`
-	MemberID  string `json:"member_id"`
-	InviteURL string `json:"invite_url"`
-	TenantID  string `json:"tenant_id"` // the workspace's id, as the existing client reads it
-	Status    string `json:"status"`
+	Result    string `json:"result" api:"enum=success"`
+	Email     string `json:"email" api:"format=idn-email"`
+	Role      string `json:"role" api:"enum=owner|admin|editor|normal"`
+	MemberID  string `json:"member_id" doc:"the account's id" api:"format=uuid"`
+	InviteURL string `json:"invite_url" doc:"for the invited person; nobody is sent mail" api:"format=uri"`
+	TenantID  string `json:"tenant_id" doc:"the workspace's id, as the existing client reads it" api:"format=uuid"`
+	Status    string `json:"status" api:"enum=invited"`
 }
 
 // inviteMember makes the link by which somebody may join. This service sends no mail.
@@ -99,7 +99,7 @@ func (a *api) removeMember(c *fiber.Ctx) error {
 }
 
 type memberRoleRequest struct {
-	Role *string `json:"role"`
+	Role *string `json:"role" api:"required;enum=admin|normal"`
 }
 
 // changeMemberRole gives a member another role.

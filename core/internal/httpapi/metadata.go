@@ -25,11 +25,11 @@ const metadataCache = "public, max-age=300"
 // authorizationServer is what a client needs to know of us (RFC 8414 section 2, and
 // RFC 8628 section 4 for the device endpoint).
 type authorizationServer struct {
-	Issuer              string        `json:"issuer"`
-	DeviceAuthorization string        `json:"device_authorization_endpoint"`
-	Token               string        `json:"token_endpoint"`
-	Introspection       string        `json:"introspection_endpoint"`
-	Revocation          string        `json:"revocation_endpoint"`
+	Issuer              string        `json:"issuer" api:"format=uri"`
+	DeviceAuthorization string        `json:"device_authorization_endpoint" api:"format=uri"`
+	Token               string        `json:"token_endpoint" api:"format=uri"`
+	Introspection       string        `json:"introspection_endpoint" api:"format=uri"`
+	Revocation          string        `json:"revocation_endpoint" api:"format=uri"`
 	GrantTypes          []string      `json:"grant_types_supported"`
 	ResponseTypes       []string      `json:"response_types_supported"` // required, and we have no authorization endpoint
 	Scopes              []token.Scope `json:"scopes_supported"`
@@ -59,7 +59,7 @@ func (a *api) serverMetadata(path string) fiber.Handler {
 
 // protectedResource says who may let a client in (RFC 9728 section 2).
 type protectedResource struct {
-	Resource      string        `json:"resource"`
+	Resource      string        `json:"resource" api:"format=uri"`
 	Servers       []string      `json:"authorization_servers"`
 	Scopes        []token.Scope `json:"scopes_supported"`
 	BearerMethods []string      `json:"bearer_methods_supported"`

@@ -11,10 +11,10 @@ import (
 )
 
 type workspaceJSON struct {
-	ID      string `json:"id"`
+	ID      string `json:"id" api:"format=uuid"`
 	Name    string `json:"name"`
-	Role    string `json:"role"`
-	Status  string `json:"status"`
+	Role    string `json:"role" api:"enum=owner|admin|editor|normal"`
+	Status  string `json:"status" api:"enum=normal|archive"`
 	Current bool   `json:"current"`
 }
 
@@ -23,12 +23,12 @@ type workspacesResponse struct {
 }
 
 type workspaceResponse struct {
-	ID        string `json:"id"`
+	ID        string `json:"id" api:"format=uuid"`
 	Name      string `json:"name"`
-	Role      string `json:"role"`
-	Status    string `json:"status"`
+	Role      string `json:"role" api:"enum=owner|admin|editor|normal"`
+	Status    string `json:"status" api:"enum=normal|archive"`
 	Current   bool   `json:"current"`
-	CreatedAt string `json:"created_at"`
+	CreatedAt string `json:"created_at" api:"format=date-time"`
 }
 
 func newWorkspaceResponse(m workspace.Membership) workspaceResponse {
@@ -65,7 +65,7 @@ func (a *api) switchWorkspace(c *fiber.Ctx) error {
 
 type consoleSwitchRequest struct {
 	// ID is called so by scripts that exist.
-	ID *string `json:"tenant_id"`
+	ID *string `json:"tenant_id" doc:"a workspace's id" api:"required;min=1"`
 }
 
 // consoleSwitch is switchWorkspace for scripts of a signed-in browser.

@@ -24,7 +24,7 @@ import (
 func TestTheLibrarySignsIn(t *testing.T) {
 	s := apitest.Start(t, unlimited())
 	b := s.SignedIn(t)
-	client := &deviceauth.Client{Host: s.URL, ClientID: "difyauth", UserAgent: "da-test/1"}
+	client := &deviceauth.Client{Host: s.URL, ClientID: "difyauth", UserAgent: "da-test/1", HTTPClient: &http.Client{Transport: apitest.Checked(http.DefaultTransport)}}
 	start := func(t *testing.T) *deviceauth.Authorization {
 		t.Helper()
 		a, err := client.Start(t.Context(), "Ada's laptop")

@@ -25,7 +25,7 @@ type htTape struct {
 }
 
 func (tape *htTape) RoundTrip(r *http.Request) (*http.Response, error) {
-	res, err := http.DefaultTransport.RoundTrip(r)
+	res, err := apitest.Checked(http.DefaultTransport).RoundTrip(r)
 	if err != nil {
 		return nil, err
 	}

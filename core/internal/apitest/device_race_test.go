@@ -19,7 +19,7 @@ import (
 )
 
 // dvClient is for many requests at once.
-var dvClient = &http.Client{Timeout: 60 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true}}
+var dvClient = &http.Client{Timeout: 60 * time.Second, Transport: apitest.Checked(&http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true})}
 
 // dvReply is an answer that was read outside the test's own goroutine.
 type dvReply struct {

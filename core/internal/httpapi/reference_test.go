@@ -134,7 +134,8 @@ func innerRoutes(t *testing.T) string {
 	settings := []struct {
 		name string
 		of   Inner
-	}{{"", Inner{}}, {"`OPERATOR_API_KEY`", Inner{OperatorKey: key}}, {"`FORWARD_AUTH_KEY`", Inner{ForwardAuthKey: key}}}
+	}{{"", Inner{}}, {"`OPERATOR_API_KEY`", Inner{OperatorKey: key}}, {"`FORWARD_AUTH_KEY`", Inner{ForwardAuthKey: key}},
+		{"none, but `PPROF_ENABLED`", Inner{Profiles: true}}}
 	needs, methods, rows := map[string]string{}, map[string][]string{}, map[string]innerRow{}
 	var paths []string
 	for _, s := range settings {
@@ -169,7 +170,7 @@ func innerRoutes(t *testing.T) string {
 		if strings.Count(method, ",") > 5 {
 			method = "any"
 		}
-		fmt.Fprintf(&b, "| %s | `%s` | %s | %s | %s |\n", method, path, cell(filled(needs[path])), size(rows[path].body), cell(short(rows[path].media)))
+		fmt.Fprintf(&b, "| %s | `%s` | %s | %s | %s |\n", method, template(path), cell(filled(needs[path])), size(rows[path].body), cell(short(rows[path].media)))
 	}
 	return b.String()
 }

@@ -92,15 +92,21 @@ func TestID(t *testing.T) {
 	}
 }
 
-// FuzzUserCode: the canonical form is a fixed point, holds what was typed and
-// nothing else, and however it was typed it is the same.
+// FuzzUserCode: taken is exactly what holds eight symbols among blanks and hyphens; the
+// canonical form is a fixed point, holds what was typed and nothing else, and however it
+// was typed it is the same.
 func FuzzUserCode(f *testing.F) {
 	for _, seed := range []string{"ABCD-EFGH", "abcdefgh", "  3-4-5 6789A", "ＡBCD-EFGH", "ABCD\x00", "ABCD-345O", "abcd-efgı", "ABCD\u00a0EFGH", "\u2003ABCDEFGH", "A\tBCDEFGH"} {
 		f.Add(seed)
 	}
+	either := "[" + canon.UserCodeAlphabet + strings.ToLower(canon.UserCodeAlphabet) + "]"
+	typed := regexp.MustCompile("^(?:[ -]*" + either + "){8}[ -]*$")
 	shape := regexp.MustCompile("^[" + canon.UserCodeAlphabet + "]{4}-[" + canon.UserCodeAlphabet + "]{4}$")
 	f.Fuzz(func(t *testing.T, in string) {
 		got, ok := canon.UserCode(in)
+		if fit := typed.MatchString(strings.TrimSpace(in)); ok != fit {
+			t.Fatalf("%q: taken %t", in, ok)
+		}
 		if !ok {
 			if got != "" {
 				t.Fatalf("%q is refused and gives %q", in, got)

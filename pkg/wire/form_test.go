@@ -3,11 +3,14 @@
 package wire_test
 
 import (
+	"bytes"
 	"fmt"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -110,23 +113,39 @@ func TestMediaType(t *testing.T) {
 	}
 }
 
-// FuzzForm: what is accepted reads the same by the standard parser, which gives each
-// parameter one value.
+// FuzzForm: taken is exactly what the standard parser reads as UTF-8, each parameter
+// once and no more than a hundred; it reads the same, and again after it was written
+// out. What is refused is refused with a bounded list that repeats no value.
 func FuzzForm(f *testing.F) {
-	for _, seed := range []string{"a=1&b=2", "a=1&a=2", "%61=b", "a=%ff", "&&=", "a+b=c", "a=1;b=2", "a=%3B", "=", "a==b"} {
+	for _, seed := range []string{"a=1&b=2", "a=1&a=2", "%61=b", "a=%ff", "&&=", "a+b=c", "a=1;b=2", "a=%3B", "=", "a==b", many(101), "a=%zz", "%=%&a=1&a=1"} {
 		f.Add([]byte(seed))
 	}
+	const canary = "dfoa_canary"
 	f.Fuzz(func(t *testing.T, in []byte) {
 		v, err := wire.Form(in)
-		if err != nil {
+		std, stdErr := url.ParseQuery(string(in))
+		fit := stdErr == nil && len(std) <= wire.MaxParameters
+		for name, values := range std {
+			fit = fit && len(values) == 1 && utf8.ValidString(name) && utf8.ValidString(values[0])
+		}
+		if taken := err == nil; taken != fit {
+			t.Fatalf("%q: taken %t, and the standard parser gives %v, %v", in, taken, std, stdErr)
+		}
+		if err == nil {
+			if !reflect.DeepEqual(map[string][]string(std), all(v)) { // cmp draws lots, which the fuzzer takes for new paths
+				t.Fatalf("%q: %v, and %v by the standard parser", in, all(v), std)
+			}
+			again, err := wire.Form([]byte(std.Encode()))
+			if err != nil || !reflect.DeepEqual(all(v), all(again)) {
+				t.Fatalf("%q written out reads otherwise: %v %v", in, err, all(again))
+			}
+		}
+		if bytes.Contains(in, []byte("canary")) {
 			return
 		}
-		std, err := url.ParseQuery(string(in))
-		if err != nil {
-			t.Fatalf("accepted what the standard parser refuses: %v", err)
-		}
-		if diff := cmp.Diff(map[string][]string(std), all(v)); diff != "" {
-			t.Fatal(diff)
+		_, err = wire.Form(append(bytes.Clone(in), "&token="+canary+"&token="+canary...))
+		if said := fmt.Sprintf("%v %+v", err, details(t, err)); err == nil || len(details(t, err)) > wire.MaxProblems || strings.Contains(said, canary) {
+			t.Fatalf("%q is refused with %s", in, said)
 		}
 	})
 }

@@ -76,8 +76,10 @@ func FuzzClientIP(f *testing.F) {
 		if want := slowWalk(trusted, p, first+","+second); got != want {
 			t.Fatalf("%s with %q and %q is %s, want %s", peer, first, second, got, want)
 		}
-		if got.Zone() != "" || got.Is4In6() || !strings.HasPrefix(clientip.Scope(got), got.String()[:1]) {
-			t.Fatalf("%s is counted as %s", got, clientip.Scope(got))
+		scope := clientip.Scope(got)
+		network, err := netip.ParsePrefix(scope)
+		if own := scope == got.String(); own != got.Is4() || !own && (err != nil || network.Bits() != 64 || network != network.Masked() || !network.Contains(got)) {
+			t.Fatalf("%s is counted as %s", got, scope)
 		}
 	})
 }

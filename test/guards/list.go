@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+// place says where guards stand, and which tests know of them, the cheap ones first.
+type place struct {
+	file string
+	// funcs are functions whose conditions are guards; with chain, what they append to a
+	// route's chain of handlers is.
+	funcs string
+	chain bool
+	// skip are conditions that guard nothing: a failure is passed on, a shortcut taken.
+	skip []string
+	// errs are parts of the statements whose error is a verdict; * is every one.
+	errs string
+	// cut is a text that stands once in the file and is replaced, for guards in the
+	// language of a store; what says which guard that is.
+	what, cut, instead string
+	suites             []suite
+}
+
+func unit(pkg string) suite          { return suite{pkg: pkg} }
+func end(run string) suite           { return suite{pkg: "core/internal/apitest", run: run} }
+func sqlite(run string) suite        { return suite{"core/internal/sqlstore", "^TestStoresOnSQLite$/" + run} }
+func redis(run string) suite         { return suite{"core/internal/redisstore", run} }
+func by(suites ...suite) []suite     { return suites }
+func in(pkg, file string) string     { return "core/internal/" + pkg + "/" + file }
+func sql(file string) string         { return in("sqlstore", file) }
+func own(pkg string) suite           { return unit("core/internal/" + pkg) }
+func also(s suite, e string) []suite { return by(s, end(e)) }
+
+const (
+	matrix  = "^(TestEveryRouteForEveryCaller|TestEveryOtherMethod)$"
+	csrf    = "^(TestDecisionsComeFromOurOwnPages|TestCSRFOnEveryConsoleWrite)$"
+	bodies  = "^(TestMediaOfBodies|TestBodiesAndHeaderBlocks)$"
+	limited = "^(TestDeviceAuthorizationLimits|TestDeviceDecisionsAreLimited|TestLimitsOfIntrospectionAndRevocation|TestWrongPasswordsAreBounded|TestOneBudgetForANetwork|TestSetUpCodeIsGuarded|TestOrderOfThePipeline|TestManyIdentitiesAtOnce)$"
+	setUp   = "^(TestBeforeSetUp|TestSetUpByPage|TestSetUpByScript)$"
+	routes  = "^(TestEveryRouteForEveryCaller|TestDecisionsComeFromOurOwnPages|TestCSRFOnEveryConsoleWrite|TestMediaOfBodies|TestBodiesAndHeaderBlocks|TestBeforeSetUp|TestSetUpByPage|TestSetUpByScript|TestSetUpCodeIsGuarded|TestOtherLoopbackNames|TestDecisionsNeedAConsoleSession|TestTokenAnswer|TestPollingInterval)$"
+)
+
+// places are all the guards, area by area.
+var places = []place{
+	// What stands before a handler.
+	{file: in("httpapi", "guards.go"), funcs: "guards", chain: true, suites: by(end(routes), end(limited))},
+	{file: in("httpapi", "guards.go"), errs: "*", funcs: "limitGuard", suites: by(end(limited))},
+	{file: in("httpapi", "guards.go"), errs: "*", funcs: "readBody", skip: []string{"len(r.media) == 0"}, suites: by(end(bodies))},
+	{file: in("httpapi", "guards.go"), errs: "*", funcs: "bearerGuard sessionGuard", suites: by(end(matrix))},
+	{file: in("httpapi", "guards.go"), errs: "*", funcs: "setUpGuard", skip: []string{"at, err := a.Installation.SetUpAt(c.UserContext()); err != nil"}, suites: by(end(setUp))},
+	{file: in("httpapi", "guards.go"), errs: "*", funcs: "csrfHeaderGuard csrfFormGuard checkCSRF signInOriginGuard", suites: by(end(csrf), end(matrix))},
+	{file: in("httpapi", "guards.go"), errs: "*", funcs: "looseGuard", suites: by(end(csrf), end(matrix+"|TestEveryRouteWhenAStoreFails"))},
+	{file: in("httpapi", "guards.go"), errs: "*", funcs: "formGuard", suites: by(end(bodies), end("^TestRequestsThatRepeat$|^TestSetUpByPage$|^TestMediaOfBodies$"))},
+	{file: in("httpapi", "guards.go"), errs: "*", funcs: "loopbackGuard", suites: by(end("^TestOtherLoopbackNames$"))},
+	{file: in("httpapi", "oauth.go"), errs: "*", funcs: "clientGuard requireToken", suites: by(end("^(TestWhoMayIntrospect|TestRequestsOfIntrospection|TestRevocation)$"))},
+	{file: in("httpapi", "pages.go"), errs: "*", funcs: "returnTarget", suites: by(own("httpapi"))},
+	{file: in("httpapi", "pages.go"), errs: "*", funcs: "signedPageGuard", suites: by(end(matrix))},
+	{file: in("httpapi", "cookies.go"), errs: "*", funcs: "cookie", suites: by(end("^TestCookieTricks$"))},
+	{file: in("httpapi", "inner_key.go"), errs: "*", funcs: "innerKey", suites: by(own("httpapi"))},
+	{file: in("httpapi", "inner_proxies.go"), errs: "*", funcs: "parseVerify fitsHeader", suites: also(own("httpapi"), "^Test(ForwardAuth|ExtAuthz|KeysOf|SubjectsOf)")},
+	{file: in("httpapi", "device.go"), errs: "*", funcs: "refuseBasic deviceToken", skip: []string{"err := c.JSON(newTokenResponse(r)); err != nil"},
+		suites: by(end("^(TestDeviceCodesThatAreNone|TestPollLimitOfAnAddress|TestTokenAnswer|TestPollingInterval|TestAnApprovalThatHoldsNoMore)$"))},
+	{file: in("httpapi", "pages_device.go"), errs: "*", funcs: "devicePage deviceDecisionForm deviceEntryForm", skip: []string{"allow"},
+		suites: by(end("^(TestCodesFromLinks|TestOnlyThePostedDecisionApproves|TestOnlyAPendingCodeCountsAsTyped|TestRefusingOnThePage|TestRequestsThatRepeat|TestDeviceLookup|TestWrongUserCodesAreBounded|TestNotYou)$"))},
+
+	// Who may call.
+	{file: in("authz", "bearer.go"), errs: "*", funcs: "Authenticate resolve bearer refuse", skip: []string{
+		"policy, err := b.Limits.Policy(limits.BearerToken); err != nil",
+	}, suites: by(own("authz"), end("^Test(ForwardAuth|LimitsOfForwardAuth|OrderOfThePipeline|BearersThatAreNone|BadBearers)$"))},
+	{file: in("authz", "clients.go"), errs: "*", funcs: "NewClients Authenticate matches basic", suites: by(own("authz"))},
+	{file: in("token", "kind.go"), errs: "*", funcs: "Has Parse NewKindRegistry", suites: by(own("token"), own("authz"))},
+	{file: in("limits", "limits.go"), errs: "*", funcs: "New Take Judge Spent", skip: []string{"p.Limit == 0"}, suites: by(own("limits"))},
+
+	// Console.
+	{file: in("console", "csrf.go"), errs: "*", funcs: "CheckCSRF CheckProvenance refererIs", skip: []string{"onlyWhatIsSent", "p.FetchSite != \"\"", "p.Origin != \"\"", "p.TokenInHeader", "refererIs(p.Referer, public)"},
+		suites: by(own("console"))},
+	{file: in("console", "service.go"), funcs: "Authenticate live SignIn End", suites: also(own("console"), "^TestConsoleSessionLife$")},
+
+	// Device grant.
+	{file: in("devicegrant", "entry.go"), errs: "*", funcs: "Check", suites: by(own("devicegrant"))},
+	{file: in("devicegrant", "service.go"), funcs: "Start Find FindPending", suites: also(own("devicegrant"), "^TestDeviceAuthorizationRequest$")},
+	{file: in("devicegrant", "redeem.go"), funcs: "Poll redeem settleFailed", suites: by(own("devicegrant"))},
+	{file: in("devicegrant", "decide.go"), funcs: "Approve decide",
+		suites: by(own("devicegrant"))},
+	{file: in("memstore", "grants.go"), funcs: "Poll Find Decide owned", suites: by(own("memstore"))},
+	{file: in("memstore", "bearers.go"), funcs: "Get keep covers", suites: by(own("memstore"))},
+
+	// Tokens and what ends them.
+	{file: in("token", "mint.go"), errs: "s.recheck write(", funcs: "Mint mintOnce recheck recheckExternal write", suites: by(own("token"), own("devicegrant"))},
+	{file: in("token", "resolve.go"), funcs: "ResolveKnown load", suites: by(own("token"), own("authz"), end("^(TestTokenExpiry|TestAnAccountThatIsNotActive|TestARowThatContradictsItself|TestTokenStoreOutage)$"))},
+	{file: in("token", "revocation.go"), funcs: "Revoke", suites: also(own("token"), "^TestRevocation$")},
+	{file: in("token", "bury.go"), funcs: "take", suites: by(own("token"))},
+	{file: in("access", "kill.go"), errs: "t.Check ownAccount", funcs: "Kill run ownAccount linked", suites: also(own("access"), "^TestSubjectsRevoke$")},
+	{file: in("access", "status.go"), funcs: "SetStatus status", suites: by(own("access"))},
+	{file: in("access", "password.go"), errs: "Passwords.Check", funcs: "ChangePassword changePassword rotate", suites: also(own("access"), "^TestPasswordChange$")},
+	{file: in("access", "sessions.go"), funcs: "ListTokens RevokeSession", suites: by(own("access"), own("operator"))},
+	{file: in("access", "target.go"), funcs: "Check bounded", suites: by(own("access"))},
+
+	// What a request may look like.
+	{file: "pkg/wire/json.go", errs: "*", funcs: "JSON walk loneSurrogate", suites: by(unit("pkg/wire"))},
+	{file: "pkg/wire/form.go", errs: "*", funcs: "parse unescape MediaType", skip: []string{"pair == \"\""}, suites: by(unit("pkg/wire"))},
+	{file: "pkg/server/strict.go", errs: "*", funcs: "strictly ambiguous", suites: by(unit("pkg/server"), end("^TestFraming$"))},
+	{file: "pkg/server/body.go", errs: "*", funcs: "Body", skip: []string{"stream == nil"}, suites: by(unit("pkg/server"), end(bodies))},
+	{file: "pkg/clientip/clientip.go", errs: "*", funcs: "Client", suites: by(unit("pkg/clientip"))},
+	{file: "pkg/canon/canon.go", errs: "*", funcs: "Email UserCode Text IsID", suites: by(unit("pkg/canon"))},
+
+	// What the stores refuse in their own language.
+	{file: sql("tokens.go"), what: "an ended token resolves no more", cut: "WHERE t.token_hash = $1 AND t.revoked_at IS NULL", instead: "WHERE coalesce(t.token_hash, t.previous_hash) = $1", suites: by(sqlite("."))},
+	{file: sql("tokens.go"), what: "a list holds live sessions", cut: "own + ` AND t.revoked_at IS NULL AND t.expires_at > $4`", instead: "own + ` AND t.expires_at > $4`", suites: by(sqlite("."))},
+	{file: sql("tokens.go"), what: "a list holds what has not run out", cut: "own + ` AND t.revoked_at IS NULL AND t.expires_at > $4`", instead: "own + ` AND t.revoked_at IS NULL AND t.created_at <= $4`", suites: by(sqlite("."))},
+	{file: sql("tokens.go"), what: "a session is found by its own subject", cut: "t.revoked_at FROM oauth_access_tokens t WHERE `+own+` AND t.id = $4`", instead: "t.revoked_at FROM oauth_access_tokens t WHERE ($1 = $1 AND $2 = $2 AND $3 = $3) AND t.id = $4`", suites: by(sqlite("."))},
+	{file: sql("tokens_tx.go"), what: "the fence of an older claim", cut: "\t\tWHERE grant_fences.claim_no < excluded.claim_no\n", instead: "", suites: by(sqlite("."))},
+	{file: sql("tokens_tx.go"), what: "only what is live is ended", cut: "\t\tWHERE revoked_at IS NULL AND `", instead: "\t\tWHERE `", suites: by(sqlite("."))},
+	{file: sql("tokens_tx.go"), what: "a repeated mint rotates the row of its own grant", cut: " AND revoked_at IS NULL AND grant_ref = $10", instead: " AND revoked_at IS NULL AND $10 = $10", suites: by(sqlite("."))},
+	{file: sql("tokens_tx.go"), what: "a repeated mint revives nothing", cut: " AND revoked_at IS NULL AND grant_ref = $10", instead: " AND grant_ref = $10", suites: by(sqlite("."))},
+	{file: sql("tokens_tx.go"), what: "an ending of all spares the one that asks", cut: "end+`account_id = $3 AND id <> $4`", instead: "end+`account_id = $3 AND $4 = $4`", suites: by(sqlite("."))},
+	{file: sql("console.go"), what: "a browser is ended by its own account", cut: "`DELETE FROM console_sessions WHERE account_id = $1 AND id = $2`", instead: "`DELETE FROM console_sessions WHERE $1 = $1 AND id = $2`", suites: by(sqlite("."))},
+	{file: sql("console.go"), what: "other browsers are those of the account", cut: "WHERE account_id = $1 AND id <> $2`", instead: "WHERE $1 = $1 AND id <> $2`", suites: by(sqlite("."))},
+	{file: sql("console.go"), what: "no session outlives a sign-in that presented it", cut: "`DELETE FROM console_sessions WHERE token_hash = $1`", instead: "`DELETE FROM console_sessions WHERE token_hash = $1 AND 1 = 0`", suites: by(sqlite("."))},
+	{file: sql("access.go"), what: "a password is set over the one that was checked", cut: " AND password_hash = $4 AND status = 'active'`", instead: " AND $4 = $4 AND status = 'active'`", suites: by(sqlite("."))},
+	{file: sql("access.go"), what: "a password is set for the active", cut: " AND password_hash = $4 AND status = 'active'`", instead: " AND password_hash = $4`", suites: by(sqlite("."))},
+	{file: sql("leases.go"), what: "a lease is taken from nobody", cut: "\t\tWHERE leases.owner = excluded.owner OR leases.until_at <= $4\n", instead: "\t\tWHERE $4 = $4\n", suites: by(sqlite("."))},
+	{file: sql("leases.go"), what: "a lease is given back by its owner", cut: "WHERE name = $2 AND owner = $3 AND until_at > $1`", instead: "WHERE name = $2 AND $3 = $3 AND until_at > $1`", suites: by(sqlite("."))},
+	{file: in("redisstore", "bearers.go"), what: "a tombstone outlasts a late positive", cut: "text, \"px\", ms, \"nx\")", instead: "text, \"px\", ms)", suites: by(redis("^TestBearers$"))},
+	{file: in("redisstore", "bearers.go"), what: "an end leaves a tombstone", cut: `"set", s.key(d), tombstone, "px", token.BuriedFor.Milliseconds()`, instead: `"del", s.key(d)`, suites: by(redis("^TestBearers$"))},
+	{file: in("redisstore", "grants_script.go"), what: "a poll is the client's own", cut: "if hot[3] ~= client then return {OTHER_CLIENT} end\n", instead: "", suites: by(redis("^TestGrants$"))},
+	{file: in("redisstore", "grants_script.go"), what: "a decision is made once", cut: "if g.status ~= 'pending' then\n\treturn {g.transition == transition and 1 or 2}\nend\n", instead: "", suites: by(redis("^TestGrants$"))},
+	{file: in("redisstore", "grants_script.go"), what: "no decision about what ran out", cut: "if expired(g, now) then return {0} end\n", instead: "", suites: by(redis("^TestGrants$"))},
+	{file: in("redisstore", "grants_script.go"), what: "a claim is given back by its owner", cut: "if g.status == 'redeeming' and g.owner == ARGV[1] then", instead: "if g.status == 'redeeming' then", suites: by(redis("^TestGrants$"))},
+	{file: in("redisstore", "grants_script.go"), what: "a claim is deleted by its owner", cut: "if g.status ~= 'redeeming' or g.owner ~= ARGV[1] then return {UNKNOWN} end\n", instead: "", suites: by(redis("^TestGrants$"))},
+	{file: in("redisstore", "grants_script.go"), what: "one claimant under a lease", cut: "if status == 'pending' or (leased and holder ~= owner) then", instead: "if status == 'pending' then", suites: by(redis("^TestGrants$"))},
+	{file: in("redisstore", "grants_script.go"), what: "the interval between polls", cut: "if soon ~= '' then\n", instead: "if false then\n", suites: by(redis("^TestGrants$"))},
+	{file: in("redisstore", "grants_script.go"), what: "no poll of what ran out", cut: "elseif expires <= now and (status ~= 'redeeming' or lease + GRACE <= now) then", instead: "elseif false then", suites: by(redis("^TestGrants$"))},
+}

@@ -6,8 +6,10 @@
 // tests know of them; the guards themselves are found in the source, so that a new
 // condition in a function of the list is one more guard without a line of its own.
 //
-// Nothing in the tree changes: "go test -overlay" puts the changed file in the place of
-// the right one for one build alone. A guard that no test notices is a missing test or
+// Nothing in the tree changes: "go test -overlay" puts other files in the place of the
+// right ones. In them each guard has a switch, so that tests are built once and told by
+// the environment which guard is off; a guard in SQL or Lua is taken away by a build of
+// its own. A guard that no test notices is a missing test or
 // dead code, and the command ends with 1.
 //
 // "make guards" runs all of them and writes docs/reference/guards.md; -missing runs

@@ -17,16 +17,21 @@ import (
 	"strings"
 )
 
-// guard is one place to take away: the bytes from..to of a file, and what stands there
-// instead.
+// guard is one place to take away: the bytes from..to of a file.
 type guard struct {
 	place    string // file and function
 	what     string // the guard, as the code spells it
 	file     string
 	from, to int
-	instead  string
-	suites   []suite
+	// instead stands there without the guard, after a build of its own. Most guards are
+	// taken away while the program runs: lead and end are put around them.
+	instead   string
+	lead, end string
+	suites    []suite
 }
+
+// cut reports a guard that only a build of its own can take away.
+func (g guard) cut() bool { return g.lead == "" }
 
 // name tells guards apart and stays as long as their code does: it holds no line.
 func (g guard) name() string { return g.place + ": " + g.what }
@@ -135,7 +140,8 @@ func (f *finder) passedOn(what string) bool {
 // longest is how much of a statement a name holds.
 const longest = 90
 
-func (f *finder) add(n ast.Node, what, instead string) {
+// add notes a node as a guard; lead and end hold a %d for its number.
+func (f *finder) add(n ast.Node, what, lead, end string) {
 	if f.passedOn(what) {
 		return
 	}
@@ -147,7 +153,7 @@ func (f *finder) add(n ast.Node, what, instead string) {
 		return
 	}
 	f.found = append(f.found, guard{
-		place: f.file + " " + f.name, what: what, file: f.file, from: f.at(n.Pos()), to: f.at(n.End()), instead: instead, suites: f.suites,
+		place: f.file + " " + f.name, what: what, file: f.file, from: f.at(n.Pos()), to: f.at(n.End()), lead: lead, end: end, suites: f.suites,
 	})
 }
 
@@ -169,9 +175,10 @@ func (f *finder) chains(body *ast.BlockStmt) {
 				if strings.HasSuffix(what, ".handle") { // the handler itself
 					continue
 				}
-				f.add(arg, what, "")
-				if n := len(f.found); n > 0 && f.found[n-1].what == what { // with the comma before it
-					f.found[n-1].from = f.at(x.Args[i].End())
+				if x.Ellipsis.IsValid() && i == len(x.Args)-2 {
+					f.add(arg, what, "guardsUnless(%d, ", ")")
+				} else {
+					f.add(arg, what, "guardUnless(%d, ", ")")
 				}
 			}
 		}
@@ -196,7 +203,7 @@ func (f *finder) conditions(body *ast.BlockStmt) {
 				clause, _ := c.(*ast.CaseClause)
 				for _, cond := range clause.List {
 					if leaves(clause.Body) {
-						f.either(cond, "", token.LOR, "false && ")
+						f.either(cond, "", token.LOR)
 					}
 				}
 			}
@@ -218,11 +225,11 @@ func (f *finder) block(list []ast.Stmt) {
 			} else if i > 0 && f.text(x.Cond) == "err != nil" { // whose error it is
 				before = f.text(list[i-1]) + "; "
 			}
-			f.either(x.Cond, before, token.LOR, "false && ")
+			f.either(x.Cond, before, token.LOR)
 		case *ast.ReturnStmt:
 			for _, r := range x.Results {
 				if b, ok := r.(*ast.BinaryExpr); ok && (b.Op == token.LAND || b.Op == token.LOR || b.Op == token.EQL || b.Op == token.LSS) {
-					f.either(r, "return ", token.LAND, "true || ")
+					f.either(r, "return ", token.LAND)
 				}
 			}
 		}
@@ -243,17 +250,17 @@ func leaves(body []ast.Stmt) bool {
 	return false
 }
 
-// either takes each operand of a chain of one operator for a guard of its own.
-func (f *finder) either(e ast.Expr, before string, op token.Token, lead string) {
+// either takes each operand of a chain of one operator for a guard of its own: without
+// it a part of an "or" is false, and one of an "and" is true.
+func (f *finder) either(e ast.Expr, before string, op token.Token) {
 	if b, ok := e.(*ast.BinaryExpr); ok && b.Op == op {
-		f.either(b.X, before, op, lead)
-		f.either(b.Y, before, op, lead)
+		f.either(b.X, before, op)
+		f.either(b.Y, before, op)
 		return
 	}
-	f.add(e, before+f.text(e), "("+lead+"("+string(f.source[f.at(e.Pos()):f.at(e.End())])+"))")
-}
-
-// without gives a file without a guard.
-func (g guard) without(source []byte) []byte {
-	return slices.Concat(source[:g.from], []byte(g.instead), source[g.to:])
+	lead := "(guardOff != %d && ("
+	if op == token.LAND {
+		lead = "(guardOff == %d || ("
+	}
+	f.add(e, before+f.text(e), lead, "))")
 }

@@ -42,6 +42,11 @@ func run(only string, missing, list bool) error {
 	if err != nil {
 		return err
 	}
+	b, err := newBench(root, guards)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(b.dir) }()
 	unnoticed := 0
 	for i, g := range guards {
 		if _, has := known[g.name()]; !pattern.MatchString(g.name()) || missing && has {
@@ -52,7 +57,7 @@ func run(only string, missing, list bool) error {
 			continue
 		}
 		start := time.Now()
-		noticed, err := g.remove(root)
+		noticed, err := b.remove(i+1, g)
 		switch {
 		case err != nil:
 			unnoticed++
@@ -65,7 +70,7 @@ func run(only string, missing, list bool) error {
 		default:
 			known[g.name()] = noticed
 		}
-		fmt.Printf("%d/%d %s\n\t%s (%s)\n", i+1, len(guards), g.name(), noticed, time.Since(start).Round(time.Second))
+		fmt.Printf("%d/%d %s\n\t%s (%s)\n", i+1, len(guards), g.name(), noticed, time.Since(start).Round(100*time.Millisecond))
 		if err := write(filepath.Join(root, filepath.FromSlash(document)), guards, known); err != nil {
 			return err
 		}

@@ -28,15 +28,18 @@ const (
 	htCallers
 )
 
-var htCallerNames = [...]string{"nobody", "a cookie without its CSRF token", "a console cookie", "a live bearer", "a revoked bearer", "a garbage bearer", "an app key"}
-
-// htRequest is one request that a fitting caller would be served, and the status that
-// each class of caller draws, in the order of the constants above.
+// htRequest is one request that a fitting caller would be served, and what comes of it:
+// served is the status that the fitting caller draws, from which the class of the route
+// gives all others; want spells them out, in the order of the constants above. On a route
+// that names a workspace roles is what its owner, an admin, a normal member and a stranger
+// draw, and the request names the workspace of the set-up.
 type htRequest struct {
-	query string
-	json  string
-	form  url.Values
-	want  [htCallers]int
+	query  string
+	json   string
+	form   url.Values
+	served int
+	want   [htCallers]int
+	roles  [4]int
 }
 
 func htAll(status int) (want [htCallers]int) {
@@ -138,6 +141,8 @@ type htSender struct {
 	s        *apitest.Server
 	approver *apitest.Browser // of an account that none of the requests signs out
 	browser  *apitest.Browser // signed in, until a request may have ended that
+	last     *apitest.Browser // the one that sent the last request
+	token    string           // what a caller with a bearer brings; empty draws one
 	armed    func()           // runs right before the request; nil does nothing
 }
 
@@ -149,21 +154,28 @@ func htNewSender(t testing.TB, s *apitest.Server) *htSender {
 
 func (h *htSender) send(t testing.TB, as htCaller, method, pattern string, r htRequest) apitest.Answer {
 	t.Helper()
-	path := htPath(pattern)
+	h.token = ""
+	return h.sendTo(t, as, method, htPath(pattern), r)
+}
+
+func (h *htSender) sendTo(t testing.TB, as htCaller, method, path string, r htRequest, more ...string) apitest.Answer {
+	t.Helper()
 	if r.query != "" {
 		path += "?" + r.query
 	}
-	headers, form, send := []string{"Accept", "text/html, application/json"}, url.Values{}, h.s.Call
+	headers, form, send := append([]string{"Accept", "text/html, application/json"}, more...), url.Values{}, h.s.Call
 	for name, values := range r.form {
 		form[name] = values
 	}
-	switch as {
-	case htBare, htCookie:
+	switch {
+	case h.token != "":
+		headers = append(headers, "Authorization", "Bearer "+h.token)
+	case as == htBare || as == htCookie:
 		if h.browser == nil {
 			h.browser = h.s.SignedIn(t)
 		}
 		b := h.browser
-		if method != http.MethodGet {
+		if h.last = b; method != http.MethodGet && method != http.MethodHead {
 			h.browser = nil
 		}
 		send = func(_ testing.TB, method, path, body string, headers ...string) apitest.Answer {
@@ -177,15 +189,15 @@ func (h *htSender) send(t testing.TB, as htCaller, method, pattern string, r htR
 				headers = append(headers, "X-CSRF-Token", token)
 			}
 		}
-	case htLive, htRevoked:
+	case as == htLive || as == htRevoked:
 		token, _ := h.s.SignInDevice(t, h.approver, "box")
 		if as == htRevoked {
 			wantAnswer(t, h.s.Bearer(t, token, http.MethodDelete, "/openapi/v1/account/sessions/self"), http.StatusOK, "")
 		}
 		headers = append(headers, "Authorization", "Bearer "+token)
-	case htGarbage:
+	case as == htGarbage:
 		headers = append(headers, "Authorization", "Bearer garbage")
-	case htAppKey:
+	case as == htAppKey:
 		headers = append(headers, "Authorization", "Bearer app-"+strings.Repeat("a", 24))
 	}
 	if h.armed != nil {
@@ -198,37 +210,6 @@ func (h *htSender) send(t testing.TB, as htCaller, method, pattern string, r htR
 		return send(t, method, path, form.Encode(), append(headers, "Content-Type", "application/x-www-form-urlencoded")...)
 	}
 	return send(t, method, path, "", headers...)
-}
-
-func TestEveryRouteForEveryCaller(t *testing.T) {
-	slow(t)
-	sender := htNewSender(t, apitest.Start(t, unlimited()))
-	known := map[string]bool{}
-	for _, route := range httpapi.Routes() {
-		key := route.Method + " " + route.Path
-		known[key] = true
-		t.Run("PL-5 M-3 M-8 M-9 M-24 "+key, func(t *testing.T) {
-			expected, ok := htTable[key]
-			if !ok {
-				t.Fatal("the route has no line in the table")
-			}
-			for as := range htCallers {
-				a := sender.send(t, as, route.Method, route.Path, expected)
-				if a.Status != expected.want[as] {
-					t.Errorf("%s: status %d instead of %d: %.300s", htCallerNames[as], a.Status, expected.want[as], a.Body)
-					continue
-				}
-				wantFrameless(t, a)
-				htWantMedia(t, route, a)
-				htWantChallenge(t, route, a)
-			}
-		})
-	}
-	for key := range htTable {
-		if !known[key] {
-			t.Errorf("%s is in the table and no route", key)
-		}
-	}
 }
 
 // htWantMedia: pages answer HTML, everything else JSON that nobody saves as a file.

@@ -28,6 +28,8 @@ type guard struct {
 	instead   string
 	lead, end string
 	suites    []suite
+	// second says what else refuses the same, so that no test can notice.
+	second string
 }
 
 // cut reports a guard that only a build of its own can take away.
@@ -92,6 +94,11 @@ func (p place) find(root string) ([]guard, error) {
 			return nil, fmt.Errorf("%s: nothing like %q is left to pass over in %s: %w", p.file, s, p.funcs, errMoved)
 		}
 	}
+	for what := range p.second {
+		if !slices.ContainsFunc(f.found, func(g guard) bool { return g.second != "" && g.place+": "+g.what == p.file+" "+what }) {
+			return nil, fmt.Errorf("%s: there is no %q: %w", p.file, what, errMoved)
+		}
+	}
 	return f.found, nil
 }
 
@@ -154,6 +161,7 @@ func (f *finder) add(n ast.Node, what, lead, end string) {
 	}
 	f.found = append(f.found, guard{
 		place: f.file + " " + f.name, what: what, file: f.file, from: f.at(n.Pos()), to: f.at(n.End()), lead: lead, end: end, suites: f.suites,
+		second: f.second[f.name+": "+what],
 	})
 }
 

@@ -11,6 +11,8 @@ type place struct {
 	chain bool
 	// skip are conditions that guard nothing: a failure is passed on, a shortcut taken.
 	skip []string
+	// second are guards behind or before another, and what that is.
+	second map[string]string
 	// errs are parts of the statements whose error is a verdict; * is every one.
 	errs string
 	// cut is a text that stands once in the file and is replaced, for guards in the
@@ -65,26 +67,40 @@ var places = []place{
 	{file: in("authz", "bearer.go"), errs: "*", funcs: "Authenticate resolve bearer refuse", skip: []string{
 		"policy, err := b.Limits.Policy(limits.BearerToken); err != nil",
 	}, suites: by(own("authz"), end("^Test(ForwardAuth|LimitsOfForwardAuth|OrderOfThePipeline|BearersThatAreNone|BadBearers)$"))},
-	{file: in("authz", "clients.go"), errs: "*", funcs: "NewClients Authenticate matches basic", suites: by(own("authz"))},
+	{file: in("authz", "clients.go"), errs: "*", funcs: "NewClients Authenticate matches basic", suites: by(own("authz")), second: map[string]string{
+		"Authenticate: !ok":                        "what is no Basic header has no secret, and no client is without one",
+		"Authenticate: !known":                     "nobody's digest is nought",
+		"matches: len(password) > maxClientSecret": "it bounds what is hashed",
+		"basic: !found":                            "no text is the encoding of user and secret",
+		"basic: len(value) > 4*maxClientSecret":    "it bounds what is decoded",
+	}},
 	{file: in("token", "kind.go"), errs: "*", funcs: "Has Parse NewKindRegistry", suites: by(own("token"), own("authz"))},
 	{file: in("limits", "limits.go"), errs: "*", funcs: "New Take Judge Spent", skip: []string{"p.Limit == 0"}, suites: by(own("limits"))},
 
 	// Console.
 	{file: in("console", "csrf.go"), errs: "*", funcs: "CheckCSRF CheckProvenance refererIs", skip: []string{"onlyWhatIsSent", "p.FetchSite != \"\"", "p.Origin != \"\"", "p.TokenInHeader", "refererIs(p.Referer, public)"},
-		suites: by(own("console"))},
+		suites: by(own("console")), second: map[string]string{`refererIs: return u.Host != ""`: "our own address has a host"}},
 	{file: in("console", "service.go"), funcs: "Authenticate live SignIn End", suites: also(own("console"), "^TestConsoleSessionLife$")},
 
 	// Device grant.
-	{file: in("devicegrant", "entry.go"), errs: "*", funcs: "Check", suites: by(own("devicegrant"))},
+	{file: in("devicegrant", "entry.go"), errs: "*", funcs: "Check", suites: by(own("devicegrant")), second: map[string]string{
+		"Check: !ok": "no proof is made for what is no code", "Check: !cut": "no proof is empty", "Check: return err == nil": "the time is under the proof, so it is ours",
+	}},
 	{file: in("devicegrant", "service.go"), funcs: "Start Find FindPending", suites: also(own("devicegrant"), "^TestDeviceAuthorizationRequest$")},
 	{file: in("devicegrant", "redeem.go"), funcs: "Poll redeem settleFailed", suites: by(own("devicegrant"))},
 	{file: in("devicegrant", "decide.go"), funcs: "Approve decide",
 		suites: by(own("devicegrant"))},
 	{file: in("memstore", "grants.go"), funcs: "Poll Find Decide owned", suites: by(own("memstore"))},
-	{file: in("memstore", "bearers.go"), funcs: "Get keep covers", suites: by(own("memstore"))},
+	{file: in("memstore", "bearers.go"), funcs: "Get keep covers", suites: by(own("memstore")), second: map[string]string{
+		"keep: err := ctx.Err(); life <= 0": "an entry without a life covers no moment",
+	}},
 
 	// Tokens and what ends them.
-	{file: in("token", "mint.go"), errs: "s.recheck write(", funcs: "Mint mintOnce recheck recheckExternal write", suites: by(own("token"), own("devicegrant"))},
+	{file: in("token", "mint.go"), errs: "s.recheck write(", funcs: "Mint mintOnce recheck recheckExternal write", suites: by(own("token"), own("devicegrant")), second: map[string]string{
+		"mintOnce: _, refused := errors.AsType[*RefusedError](err); refused":                      "whoever asks finds the cause behind a failure of the store too",
+		"mintOnce: _, refused := errors.AsType[*RefusedError](err); errors.Is(err, ErrFenced)":    "as above",
+		"mintOnce: _, refused := errors.AsType[*RefusedError](err); errors.Is(err, ErrHashTaken)": "as above",
+	}},
 	{file: in("token", "resolve.go"), funcs: "ResolveKnown load", suites: by(own("token"), own("authz"), end("^(TestTokenExpiry|TestAnAccountThatIsNotActive|TestARowThatContradictsItself|TestTokenStoreOutage)$"))},
 	{file: in("token", "revocation.go"), funcs: "Revoke", suites: also(own("token"), "^TestRevocation$")},
 	{file: in("token", "bury.go"), funcs: "take", suites: by(own("token"))},

@@ -49,7 +49,7 @@ func run(only string, missing, list bool) error {
 	defer func() { _ = os.RemoveAll(b.dir) }()
 	unnoticed := 0
 	for i, g := range guards {
-		if _, has := known[g.name()]; !pattern.MatchString(g.name()) || missing && has {
+		if _, has := known[g.name()]; g.second != "" || !pattern.MatchString(g.name()) || missing && has {
 			continue
 		}
 		if list {
@@ -94,7 +94,7 @@ func read(path string) (map[string]string, error) {
 		if title, ok := strings.CutPrefix(line, "## "); ok {
 			place = title
 		}
-		if cells := strings.Split(line, " | "); len(cells) == 2 && place != "" && strings.HasPrefix(line, "| `") {
+		if cells := strings.Split(line, " | "); len(cells) == 2 && place != "" && strings.HasPrefix(line, "| `") && !strings.HasPrefix(cells[1], "none: ") {
 			what := strings.Trim(cells[0], "| `")
 			known[place+": "+plain(what)] = strings.Trim(cells[1], "| `")
 		}
@@ -110,7 +110,7 @@ const heading = `# Guards and the tests that notice when one is gone
 
 Written by ` + "`make guards`" + `, which takes each of these away by itself, builds, and runs tests until one fails. A guard is an entry of a route's
 chain, a condition that ends in a return, or a part of a statement; ` + "`test/guards/list.go`" + ` says where they stand. After a change ` + "`go run ./test/guards -missing`" + `
-runs those that are new.
+runs those that are new. "none" stands where something else refuses the same, and says what: such a guard is kept for its reader, or saves work.
 `
 
 func write(path string, guards []guard, known map[string]string) error {
@@ -119,12 +119,16 @@ func write(path string, guards []guard, known map[string]string) error {
 	place := ""
 	for _, g := range guards {
 		test, ok := known[g.name()]
-		if !ok {
+		if g.second == "" && !ok {
 			continue
 		}
 		if g.place != place {
 			place = g.place
 			_, _ = fmt.Fprintf(&b, "\n## %s\n\n| guard | noticed by |\n| --- | --- |\n", place)
+		}
+		if g.second != "" {
+			_, _ = fmt.Fprintf(&b, "| `%s` | none: %s |\n", cell(g.what), g.second)
+			continue
 		}
 		_, _ = fmt.Fprintf(&b, "| `%s` | `%s` |\n", cell(g.what), cell(test))
 	}

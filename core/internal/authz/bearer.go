@@ -236,8 +236,8 @@ func bearer(headers []string) (string, error) {
 	default:
 		return "", ErrAmbiguous
 	}
-	scheme, value, ok := strings.Cut(headers[0], " ")
-	if !ok || !strings.EqualFold(scheme, "Bearer") || value == "" {
+	scheme, value, _ := strings.Cut(headers[0], " ")
+	if !strings.EqualFold(scheme, "Bearer") || value == "" {
 		return "", ErrUnauthorized
 	}
 	return value, nil

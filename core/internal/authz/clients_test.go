@@ -56,6 +56,9 @@ func TestClients(t *testing.T) {
 		{"an empty header", []string{""}, ""},
 		{"the scheme alone", []string{"Basic"}, ""},
 		{"a bearer", []string{"Bearer " + good}, ""},
+		{"another scheme before the right credentials", []string{"Bearer" + basicOf("gateway", gatewaySecret)[5:]}, ""},
+		{"something after the right credentials", []string{basicOf("gateway", gatewaySecret) + "*"}, ""},
+		{"something after other right credentials", []string{basicOf("Report_2.x-y", reportSecret) + "****"}, ""},
 		{"not base64", []string{"Basic *" + basicOf("gateway", gatewaySecret)[6:]}, ""},
 		{"base64 over two lines", []string{basicOf("gateway", gatewaySecret)[:20] + "\n" + basicOf("gateway", gatewaySecret)[20:]}, ""},
 		{"without its padding", []string{strings.TrimRight(basicOf("gateway", gatewaySecret), "=")}, ""},
@@ -89,7 +92,7 @@ func TestClients(t *testing.T) {
 func TestEntriesOfClients(t *testing.T) {
 	hash := secret.DigestOf(gatewaySecret).Hex()
 	for name, entries := range map[string][]string{
-		"no hash": {"a"}, "an empty hash": {"a:"}, "a short hash": {"a:" + hash[2:]}, "a long hash": {"a:" + hash + "00"}, "half a byte": {"a:" + hash[1:]},
+		"no hash": {"a"}, "an empty hash": {"a:"}, "a short hash": {"a:" + hash[2:]}, "a long hash": {"a:" + hash + "00"}, "half a byte": {"a:" + hash[1:]}, "half a byte more": {"a:" + hash + "0"}, "something after it": {"a:" + hash + "zz"},
 		"a secret in place of its hash": {"a:canary-in-clear-of-thirty-two-bytes"}, "no id": {":" + hash}, "an id with a blank": {"a b:" + hash},
 		"a long id": {strings.Repeat("a", 65) + ":" + hash}, "an id twice": {"a:" + hash, "b:" + hash, "a:" + hash},
 	} {

@@ -280,8 +280,49 @@ func TestTake(t *testing.T) {
 
 func TestAnUnknownPolicyIsNoPermit(t *testing.T) {
 	x := newTable(t, nil)
-	if _, err := x.Take(t.Context(), "device.cod.addr", "a"); fault.Of(err).Kind() != fault.Internal {
-		t.Errorf("err = %v", err)
+	const name = "device.cod.addr"
+	_, taken := x.Take(t.Context(), name, "a")
+	_, judged := x.Judge(t.Context(), name, "a", ratelimit.Result{Allowed: true}, nil)
+	_, spent := x.Spent(name, "a")
+	_, shared := x.Spent(limits.DeviceCodeAddr, "a") // what this process counts alone can be looked at
+	_, numbers := x.Policy(name)
+	for what, err := range map[string]error{"take": taken, "judge": judged, "spent": spent, "spent elsewhere": shared, "numbers": numbers} {
+		if err == nil || fault.Of(err).Kind() != fault.Internal { // no error is of that kind too
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+func TestSpent(t *testing.T) {
+	x := newTable(t, map[limits.Name]limits.Override{limits.BearerFailedAddr: {Limit: 1}})
+	for range 2 { // asking counts nothing
+		if _, err := x.Spent(limits.BearerFailedAddr, "a"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x.passes(limits.BearerFailedAddr, "a")
+	if _, err := x.Spent(limits.BearerFailedAddr, "a"); !errors.Is(err, limits.ErrTooMany) || fault.Of(err).Retry() <= 0 {
+		t.Fatalf("err = %v", err)
+	}
+	if _, err := x.Spent(limits.BearerFailedAddr, "b"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestNewChecksWhatItNeeds(t *testing.T) {
+	recorder, err := audit.NewRecorder(&sink{}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := limits.Deps{Store: ratelimit.NewMemory(10), Recorder: recorder, Now: time.Now}
+	for name, drop := range map[string]func(*limits.Deps){
+		"store": func(d *limits.Deps) { d.Store = nil }, "recorder": func(d *limits.Deps) { d.Recorder = nil }, "clock": func(d *limits.Deps) { d.Now = nil },
+	} {
+		d := whole
+		drop(&d)
+		if _, err := limits.New(d); err == nil {
+			t.Errorf("made without %s", name)
+		}
 	}
 }
 

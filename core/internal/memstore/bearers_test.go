@@ -52,6 +52,16 @@ func TestBearersAreBounded(t *testing.T) {
 		}
 	}
 
+	t.Run("TK-9 what is remembered late does not outlive the tombstone over it", func(t *testing.T) {
+		s := memstore.NewBearers(most)
+		buryAll(t, s, 1, 2, now)
+		late := now.Add(token.BuriedFor - time.Second)
+		remember(t, s, 1, late)
+		if f := found(t, s, 1, late.Add(2*time.Second)); f != token.Missing {
+			t.Fatalf("finding %d", f)
+		}
+	})
+
 	t.Run("RL-06 a flood of tokens costs bounded memory, and the last one is known", func(t *testing.T) {
 		s := memstore.NewBearers(most)
 		for n := range 10 * most {

@@ -5,18 +5,14 @@ package apitest_test
 import (
 	"cmp"
 	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"net/http"
 	"net/url"
-	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/dify-sso/dify-sso/core/internal/apitest"
+	"github.com/dify-sso/dify-sso/core/internal/httpapi"
 	"github.com/dify-sso/dify-sso/pkg/secret"
 )
 
@@ -288,57 +284,12 @@ func tkPresession(t *testing.T, s *apitest.Server, path string) (value, csrf str
 // by a cookie, and gives their classes by path.
 func tkCookieWrites(t *testing.T) map[string]string {
 	t.Helper()
-	files, err := filepath.Glob("../httpapi/routes_*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
+	bearing := map[string]string{"cookie write": "cookieWrite", "cookie or none": "cookieLoose", "sign-in": "signIn", "form": "pageWrite", "signed-in form": "pageSignedWrite"}
 	found := map[string]string{}
-	inspect := func(n ast.Node) bool {
-		row, ok := n.(*ast.CompositeLit)
-		if !ok {
-			return true
+	for _, r := range httpapi.Routes() {
+		if class := bearing[r.Caller]; class != "" {
+			found[r.Path] = class
 		}
-		texts := map[string]string{}
-		for _, e := range row.Elts {
-			kv, ok := e.(*ast.KeyValueExpr)
-			if !ok {
-				continue
-			}
-			if key, ok := kv.Key.(*ast.Ident); ok {
-				texts[key.Name] = tkSource(kv.Value)
-			}
-		}
-		bearing := []string{"cookieWrite", "cookieLoose", "signIn", "pageWrite", "pageSignedWrite"}
-		if strings.HasPrefix(texts["method"], "http.Method") && slices.Contains(bearing, texts["caller"]) {
-			found[texts["path"]] = texts["caller"]
-		}
-		return true
-	}
-	for _, path := range files {
-		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ast.Inspect(file, inspect)
 	}
 	return found
-}
-
-// tkSource gives the value of the few kinds of expression that rows are made of.
-func tkSource(e ast.Expr) string {
-	switch e := e.(type) {
-	case *ast.Ident:
-		if e.Name == "base" {
-			return "/openapi/v1"
-		}
-		return e.Name
-	case *ast.BasicLit:
-		text, _ := strconv.Unquote(e.Value)
-		return text
-	case *ast.BinaryExpr:
-		return tkSource(e.X) + tkSource(e.Y)
-	case *ast.SelectorExpr:
-		return tkSource(e.X) + "." + e.Sel.Name
-	}
-	return ""
 }

@@ -262,6 +262,34 @@ func fences(t *testing.T, newBench func(t *testing.T) *bench) {
 	})
 }
 
+// Only the Enterprise Edition has such people; what it mints from is here.
+func TestMintForAPersonWithoutAnAccount(t *testing.T) {
+	const issuer = "https://idp.example.com"
+	b := newBench(t)
+	kinds, err := token.NewKindRegistry(token.AccountKind, storetest.ExternalKind)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Kinds = kinds
+	b.AddIdentity(t, b.ada.ID, issuer, "linked")
+	for _, c := range []struct{ name, id, email, refused string }{
+		{"nobody else is known by it", "x", "x@example.com", ""},
+		{"the e-mail is an account's by now", "y", b.ada.Email, "email_is_account"},
+		{"the identity is linked to an account by now", "linked", "z@example.com", "identity_linked"},
+	} {
+		r := b.request(c.id)
+		r.Prefix, r.Subject = storetest.ExternalKind.Prefix, token.Subject{Issuer: issuer, ID: c.id, Email: c.email, ConnectionID: "c"}
+		m, err := b.Mint(t.Context(), r)
+		var reason string
+		if refused, ok := errors.AsType[*token.RefusedError](err); ok {
+			reason = refused.Reason
+		}
+		if reason != c.refused || (err == nil) != (c.refused == "") || (err == nil) != (m.Session.Subject.ID == c.id && m.Name == "") {
+			t.Errorf("%s: %+v, %v", c.name, m.Session.Subject, err)
+		}
+	}
+}
+
 // again runs each transaction twice, as an engine does with the victim of a deadlock,
 // and lets something happen in between.
 type again struct {

@@ -140,6 +140,20 @@ func TestRevoke(t *testing.T) {
 			t.Fatalf("%d events", n)
 		}
 	})
+	t.Run("TK-20 of two ends at once one is on record", func(t *testing.T) {
+		b := newBench(t)
+		m := b.minted(b.request("l"))
+		b.faults.Plan(storetest.Fault{Method: "InTx", On: 2, Mode: storetest.Pass, Before: func() {
+			if err := b.End(t.Context(), b.subject(), m.Session.ID, token.ReasonUser, audit.System); err != nil {
+				t.Error(err)
+			}
+		}})
+		ok(b, m.Token.Reveal(), "")
+		b.dead(m, token.CauseRevoked)
+		if n := len(b.Recorded(t, "oauth.token_revoked")); n != 1 {
+			t.Fatalf("%d events", n)
+		}
+	})
 	t.Run("TK-24 OUT-06 what cannot be put on record does not end", func(t *testing.T) {
 		b := newBench(t)
 		m := b.minted(b.request("l"))

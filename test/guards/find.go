@@ -94,6 +94,9 @@ func (p place) find(root string) ([]guard, error) {
 			return nil, fmt.Errorf("%s: nothing like %q is left to pass over in %s: %w", p.file, s, p.funcs, errMoved)
 		}
 	}
+	if len(f.strange) > 0 {
+		return nil, fmt.Errorf("%s: the list names no tests for %s: %w", p.file, strings.Join(f.strange, ", "), errMoved)
+	}
 	for what := range p.second {
 		if !slices.ContainsFunc(f.found, func(g guard) bool { return g.second != "" && g.place+": "+g.what == p.file+" "+what }) {
 			return nil, fmt.Errorf("%s: there is no %q: %w", p.file, what, errMoved)
@@ -118,6 +121,7 @@ type finder struct {
 	source  []byte
 	name    string
 	found   []guard
+	strange []string // entries of chains that the list does not know
 	skipped []string
 }
 
@@ -182,6 +186,11 @@ func (f *finder) chains(body *ast.BlockStmt) {
 				what := caller + ": " + f.text(arg)
 				if strings.HasSuffix(what, ".handle") { // the handler itself
 					continue
+				}
+				entry, _, _ := strings.Cut(f.text(arg), "(")
+				var known bool
+				if f.suites, known = f.entries[entry]; !known {
+					f.strange = append(f.strange, what)
 				}
 				if x.Ellipsis.IsValid() && i == len(x.Args)-2 {
 					f.add(arg, what, "guardsUnless(%d, ", ")")

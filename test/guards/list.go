@@ -9,6 +9,8 @@ type place struct {
 	// route's chain of handlers is.
 	funcs string
 	chain bool
+	// entries are the tests by entry of a chain; an entry that is none of them fails.
+	entries map[string][]suite
 	// skip are conditions that guard nothing: a failure is passed on, a shortcut taken.
 	skip []string
 	// second are guards behind or before another, and what that is.
@@ -37,13 +39,17 @@ const (
 	bodies  = "^(TestMediaOfBodies|TestBodiesAndHeaderBlocks)$"
 	limited = "^(TestDeviceAuthorizationLimits|TestDeviceDecisionsAreLimited|TestLimitsOfIntrospectionAndRevocation|TestWrongPasswordsAreBounded|TestOneBudgetForANetwork|TestSetUpCodeIsGuarded|TestOrderOfThePipeline|TestManyIdentitiesAtOnce)$"
 	setUp   = "^(TestBeforeSetUp|TestSetUpByPage|TestSetUpByScript)$"
-	routes  = "^(TestEveryRouteForEveryCaller|TestDecisionsComeFromOurOwnPages|TestCSRFOnEveryConsoleWrite|TestMediaOfBodies|TestBodiesAndHeaderBlocks|TestBeforeSetUp|TestSetUpByPage|TestSetUpByScript|TestSetUpCodeIsGuarded|TestOtherLoopbackNames|TestDecisionsNeedAConsoleSession|TestTokenAnswer|TestPollingInterval)$"
 )
 
 // places are all the guards, area by area.
 var places = []place{
 	// What stands before a handler.
-	{file: in("httpapi", "guards.go"), funcs: "guards", chain: true, suites: by(end(routes), end(limited))},
+	{file: in("httpapi", "guards.go"), funcs: "guards", chain: true, entries: map[string][]suite{
+		"limit": by(end(limited)), "read": by(end(bodies)), "formGuard": by(end(csrf)), "r.first": by(end("^TestTokenAnswer$|^TestPollingInterval$|^TestDeviceCodesThatAreNone$|^TestOAuth2$")),
+		"a.setUpGuard": by(end(setUp)), "a.loopbackGuard": by(end("^TestOtherLoopbackNames$")), "a.bearerGuard": by(end(matrix)), "a.sessionGuard": by(end(matrix)),
+		"a.clientGuard": by(end("^TestWhoMayIntrospect$"), end(matrix)), "a.pageGuard": by(end(setUp), end(matrix)), "a.signedPageGuard": by(end(matrix)),
+		"a.csrfHeaderGuard": by(end(csrf)), "a.csrfFormGuard": by(end(csrf)), "a.looseGuard": by(end(csrf)), "a.signInOriginGuard": by(end(csrf)),
+	}},
 	{file: in("httpapi", "guards.go"), errs: "*", funcs: "limitGuard", suites: by(end(limited))},
 	{file: in("httpapi", "guards.go"), errs: "*", funcs: "readBody", skip: []string{"len(r.media) == 0"}, suites: by(end(bodies))},
 	{file: in("httpapi", "guards.go"), errs: "*", funcs: "bearerGuard sessionGuard", suites: by(end(matrix))},

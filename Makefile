@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 include tools.mk
 
-MODULES := bench core migrations pkg pkg/deviceauth sso-bridge test/fault
+MODULES := bench core migrations pkg pkg/deviceauth sso-bridge test/fault test/guards
 PACKAGES := $(addsuffix /...,$(addprefix ./,$(MODULES)))
 VERSION ?= $(shell git describe --tags --always --dirty --match 'v*' 2>/dev/null | grep '^v' || echo v0.1.0)
 
@@ -47,6 +47,9 @@ fault: ## races and failing stores, all rounds (make test runs a tenth), under t
 fuzz: ## each fuzz target for FUZZTIME (30s)
 	@PACKAGES="$(PACKAGES)" sh scripts/fuzz.sh
 
+guards: ## take away each guard by itself and name the test that notices, an hour; writes docs/reference/guards.md
+	@nice go run ./test/guards
+
 figures: ## binary size, start and idle memory of what "make build" makes
 	@go test -count=1 -v -run TestFigures ./core/internal/apitest
 
@@ -68,4 +71,4 @@ reference: ## docs/reference and docs/config.md anew, from the code
 clean: ## remove binaries and pictures; ./data stays
 	@rm -rf bin .cache
 
-.PHONY: help run fleet demo build man test test-fast deps lint fault fuzz figures bench screenshots reference clean
+.PHONY: help run fleet demo build man test test-fast deps lint fault fuzz guards figures bench screenshots reference clean

@@ -99,6 +99,8 @@ func TestMediaType(t *testing.T) {
 		{"application/x-www-form-urlencoded; charset=utf-8", "application/x-www-form-urlencoded", true},
 		{"application/json; charset=utf-16", "application/json", false},
 		{"application/json; charset=utf-8; charset=utf-16", "", false},
+		{"application/json; charset", "application/json", false},
+		{"application/json; version=utf-8", "application/json", false},
 		{"application/json; boundary=x", "application/json", false},
 		{"application/json; charset=utf-8; x=y", "application/json", false},
 		{"multipart/form-data; boundary=x", "multipart/form-data", false},

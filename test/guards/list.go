@@ -117,8 +117,18 @@ var places = []place{
 	{file: in("access", "target.go"), funcs: "Check bounded", suites: by(own("access"))},
 
 	// What a request may look like.
-	{file: "pkg/wire/json.go", errs: "*", funcs: "JSON walk loneSurrogate", suites: by(unit("pkg/wire"))},
-	{file: "pkg/wire/form.go", errs: "*", funcs: "parse unescape MediaType", skip: []string{"pair == \"\""}, suites: by(unit("pkg/wire"))},
+	{file: "pkg/wire/json.go", errs: "*", funcs: "JSON walk loneSurrogate", suites: by(unit("pkg/wire")), second: map[string]string{
+		"JSON: err := walk(dec, 1); err != nil":                "what the walk leaves unread is trailing data",
+		"JSON: _, err := dec.Token(); !errors.Is(err, io.EOF)": "the second reading takes one value and no more",
+		"walk: tok, err := dec.Token(); err != nil":            "the second reading refuses what is no JSON",
+		"walk: err := walk(dec, depth+1); err != nil":          "what an inner value leaves unread is missing at the end",
+		"walk: name, err := dec.Token(); err != nil":           "what is no token is no name",
+		"walk: !ok":                       "the decoder takes no other name than a text",
+		"loneSurrogate: i+5 >= len(body)": "an object ends with two characters behind any text",
+	}},
+	{file: "pkg/wire/form.go", errs: "*", funcs: "parse unescape MediaType", skip: []string{"pair == \"\""}, suites: by(unit("pkg/wire")), second: map[string]string{
+		`MediaType: media == ""`: "an empty type is an error of the parser",
+	}},
 	{file: "pkg/server/strict.go", errs: "*", funcs: "strictly ambiguous", suites: by(unit("pkg/server"), end("^TestFraming$"))},
 	{file: "pkg/server/body.go", errs: "*", funcs: "Body", skip: []string{"stream == nil"}, suites: by(unit("pkg/server"), end(bodies))},
 	{file: "pkg/clientip/clientip.go", errs: "*", funcs: "Client", suites: by(unit("pkg/clientip"))},

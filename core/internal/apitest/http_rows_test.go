@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package apitest_test
+
+import (
+	"net/http"
+	"net/url"
+	"testing"
+
+	"github.com/dify-sso/dify-sso/core/internal/apitest"
+	"github.com/dify-sso/dify-sso/core/internal/httpapi"
+)
+
+// What a row says beside its caller holds on every route: where a write may come from,
+// what a body may be, which limits are asked.
+
+func TestForeignOriginsOfRoutesWithoutASession(t *testing.T) {
+	s := apitest.Start(t, unlimited())
+	tried := 0
+	for _, route := range httpapi.Routes() {
+		if route.Caller != "sign-in" && route.Caller != "set-up" {
+			continue
+		}
+		tried++
+		r := htTable[route.Method+" "+route.Path]
+		for name, value := range map[string]string{"Origin": "https://evil.example.com", "Sec-Fetch-Site": "cross-site"} {
+			a := s.Call(t, route.Method, route.Path, r.json, "Content-Type", "application/json", name, value)
+			if a.Status != http.StatusForbidden || reasonOf(a) != "origin_not_allowed" {
+				t.Errorf("%s from another origin by %s: %d %s", route.Path, name, a.Status, a.Body)
+			}
+		}
+	}
+	if tried < 3 {
+		t.Errorf("%d routes", tried)
+	}
+}
+
+func TestEveryRouteRefusesOtherMedia(t *testing.T) {
+	h := htNewSender(t, apitest.Start(t, unlimited()))
+	for _, route := range httpapi.Routes() {
+		if len(route.Media) == 0 || route.Caller == "client" { // which is asked who it is first
+			continue
+		}
+		a := h.sendTo(t, htServed(route.Caller), route.Method, htPath(route.Path), htRequest{}, "Content-Type", "text/plain")
+		if a.Status != http.StatusUnsupportedMediaType {
+			t.Errorf("%s %s: %d %.200s", route.Method, route.Path, a.Status, a.Body)
+		}
+	}
+}
+
+func TestEveryLimitOfARowIsAsked(t *testing.T) {
+	slow(t)
+	for _, route := range httpapi.Routes() {
+		if route.Caller == "client" { // TestLimitsOfIntrospectionAndRevocation has its credentials
+			continue
+		}
+		for _, name := range route.Limits {
+			t.Run(route.Method+" "+route.Path+" "+string(name), func(t *testing.T) {
+				h := htNewSender(t, apitest.Start(t, unlimited(string(name)+"=1/1h")))
+				r := htTable[route.Method+" "+route.Path]
+				if r.form == nil && r.json == "" && len(route.Media) > 0 {
+					r.form = url.Values{}
+				}
+				as := htServed(route.Caller)
+				if as == htLive { // one token for both
+					h.token, _ = h.s.SignInDevice(t, h.approver, "box")
+				}
+				first := h.sendTo(t, as, route.Method, htPath(route.Path), r)
+				second := h.sendTo(t, as, route.Method, htPath(route.Path), r)
+				ended := route.Method == http.MethodDelete && second.Status == http.StatusUnauthorized // by the first
+				if first.Status == http.StatusTooManyRequests || second.Status != http.StatusTooManyRequests && !ended {
+					t.Errorf("%d, then %d %.200s", first.Status, second.Status, second.Body)
+				}
+			})
+		}
+	}
+}

@@ -63,7 +63,9 @@ var places = []place{
 	{file: in("httpapi", "guards.go"), errs: "*", funcs: "readBody", skip: []string{"len(r.media) == 0"}, suites: by(end(bodies))},
 	{file: in("httpapi", "guards.go"), errs: "*", funcs: "bearerGuard sessionGuard", suites: by(end(matrix))},
 	{file: in("httpapi", "guards.go"), errs: "*", funcs: "setUpGuard", skip: []string{"at, err := a.Installation.SetUpAt(c.UserContext()); err != nil"}, suites: by(end(setUp))},
-	{file: in("httpapi", "guards.go"), errs: "*", funcs: "csrfHeaderGuard csrfFormGuard checkCSRF signInOriginGuard", suites: by(end(csrf), end(matrix))},
+	{file: in("httpapi", "guards.go"), errs: "*", funcs: "csrfHeaderGuard csrfFormGuard checkCSRF signInOriginGuard", suites: by(end(csrf), end(matrix)), second: map[string]string{
+		"checkCSRF: binder.IsZero()": "nobody can make the token of no session",
+	}},
 	{file: in("httpapi", "guards.go"), errs: "*", funcs: "looseGuard", suites: by(end(csrf), end(matrix+"|TestEveryRouteWhenAStoreFails"))},
 	{file: in("httpapi", "guards.go"), errs: "*", funcs: "formGuard", suites: by(end(bodies), end("^TestRequestsThatRepeat$|^TestSetUpByPage$|^TestMediaOfBodies$"))},
 	{file: in("httpapi", "guards.go"), errs: "*", funcs: "loopbackGuard", suites: by(end("^TestOtherLoopbackNames$"))},

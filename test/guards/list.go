@@ -51,7 +51,7 @@ const (
 var places = []place{
 	// What stands before a handler.
 	{file: in("httpapi", "guards.go"), funcs: "guards", chain: true, entries: map[string][]suite{
-		"limit": by(end("^TestEveryLimitOfARowIsAsked$"), end(limited)), "read": by(end("^TestEveryRouteRefusesOtherMedia$"), end("^TestRequestsOfIntrospection$")), "formGuard": by(end(csrf)), "r.first": by(end("^TestTokenAnswer$|^TestPollingInterval$|^TestDeviceCodesThatAreNone$|^TestOAuth2$")),
+		"limit": by(end("^TestEveryLimitOfARowIsAsked$"), end(limited)), "read": by(end("^TestEveryRouteRefusesOtherMedia$"), end("^TestRequestsOfIntrospection$")), "formGuard": by(end("^TestEveryFormRefusesARepeatedField$"), end(csrf)), "r.first": by(end("^TestTokenAnswer$|^TestPollingInterval$|^TestDeviceCodesThatAreNone$|^TestOAuth2$")),
 		"a.setUpGuard": by(end(setUp)), "a.loopbackGuard": by(end("^TestOtherLoopbackNames$")), "a.bearerGuard": by(end(matrix)), "a.sessionGuard": by(end(matrix)),
 		"a.clientGuard": by(end("^TestWhoMayIntrospect$"), end(matrix)), "a.pageGuard": by(end(setUp), end(matrix)), "a.signedPageGuard": by(end(matrix)),
 		"a.csrfHeaderGuard": by(end(csrf)), "a.csrfFormGuard": by(end(csrf)), "a.looseGuard": by(end(csrf)), "a.signInOriginGuard": by(end("^TestForeignOriginsOfRoutesWithoutASession$")),
@@ -67,18 +67,23 @@ var places = []place{
 		"checkCSRF: binder.IsZero()": "nobody can make the token of no session",
 	}},
 	{file: in("httpapi", "guards.go"), errs: "*", funcs: "looseGuard", suites: by(end(csrf), end(matrix+"|TestEveryRouteWhenAStoreFails"))},
-	{file: in("httpapi", "guards.go"), errs: "*", funcs: "formGuard", suites: by(end(bodies), end("^TestRequestsThatRepeat$|^TestSetUpByPage$|^TestMediaOfBodies$"))},
+	{file: in("httpapi", "guards.go"), errs: "*", funcs: "formGuard", suites: by(end("^TestEveryFormRefusesARepeatedField$"))},
 	{file: in("httpapi", "guards.go"), errs: "*", funcs: "loopbackGuard", suites: by(end("^TestOtherLoopbackNames$"))},
 	{file: in("httpapi", "oauth.go"), errs: "*", funcs: "clientGuard requireToken", suites: by(end("^(TestWhoMayIntrospect|TestRequestsOfIntrospection|TestRevocation)$"))},
-	{file: in("httpapi", "pages.go"), errs: "*", funcs: "returnTarget", suites: by(own("httpapi"))},
+	{file: in("httpapi", "pages.go"), errs: "*", funcs: "returnTarget", suites: by(own("httpapi")), second: map[string]string{
+		`returnTarget: !strings.HasPrefix(s, "/")`: "every path of the list begins so", "returnTarget: u.IsAbs()": "a scheme stands before a slash",
+		`returnTarget: u.Host != ""`: "a host stands behind two", "returnTarget: r < ' '": "the parser refuses it", "returnTarget: r == 0x7f": "the parser refuses it",
+	}},
 	{file: in("httpapi", "pages.go"), errs: "*", funcs: "signedPageGuard", suites: by(end(matrix))},
 	{file: in("httpapi", "cookies.go"), errs: "*", funcs: "cookie", suites: by(end("^TestCookieTricks$"))},
 	{file: in("httpapi", "inner_key.go"), errs: "*", funcs: "innerKey", suites: by(own("httpapi"))},
 	{file: in("httpapi", "inner_proxies.go"), errs: "*", funcs: "parseVerify fitsHeader", suites: also(own("httpapi"), "^Test(ForwardAuth|ExtAuthz|KeysOf|SubjectsOf)")},
 	{file: in("httpapi", "device.go"), errs: "*", funcs: "refuseBasic deviceToken", skip: []string{"err := c.JSON(newTokenResponse(r)); err != nil"},
-		suites: by(end("^(TestDeviceCodesThatAreNone|TestPollLimitOfAnAddress|TestTokenAnswer|TestPollingInterval|TestAnApprovalThatHoldsNoMore)$"))},
+		suites: by(end("^(TestDeviceCodesThatAreNone|TestPollLimitOfAnAddress|TestTokenAnswer|TestPollingInterval|TestAnApprovalThatHoldsNoMore)$")), second: map[string]string{"deviceToken: !devicegrant.ValidDeviceCode(poll.DeviceCode)": "the service asks too, after the limit"}},
 	{file: in("httpapi", "pages_device.go"), errs: "*", funcs: "devicePage deviceDecisionForm deviceEntryForm", skip: []string{"allow"},
-		suites: by(end("^(TestCodesFromLinks|TestOnlyThePostedDecisionApproves|TestOnlyAPendingCodeCountsAsTyped|TestRefusingOnThePage|TestRequestsThatRepeat|TestDeviceLookup|TestWrongUserCodesAreBounded|TestNotYou)$"))},
+		suites: by(end("^(TestCodesFromLinks|TestOnlyThePostedDecisionApproves|TestOnlyAPendingCodeCountsAsTyped|TestRefusingOnThePage|TestRequestsThatRepeat|TestDeviceLookup|TestWrongUserCodesAreBounded|TestNotYou|TestADecidedCodeIsNotAskedFor)$")), second: map[string]string{
+			"devicePage: !ok": "no proof is made for what is no code", "deviceDecisionForm: !ok": "no proof is made for what is no code",
+		}},
 
 	// Who may call.
 	{file: in("authz", "bearer.go"), errs: "*", funcs: "Authenticate resolve bearer refuse", skip: []string{
@@ -92,7 +97,8 @@ var places = []place{
 		"basic: len(value) > 4*maxClientSecret":    "it bounds what is decoded",
 	}},
 	{file: in("token", "kind.go"), errs: "*", funcs: "Has Parse NewKindRegistry", suites: by(own("token"), own("authz"))},
-	{file: in("limits", "limits.go"), errs: "*", funcs: "New Take Judge Spent", skip: []string{"p.Limit == 0"}, suites: by(own("limits"))},
+	{file: in("limits", "limits.go"), errs: "*", funcs: "New Take Judge Spent", skip: []string{"p.Limit == 0"}, suites: by(own("limits")),
+		second: map[string]string{"Spent: !ok": "a policy of nobody is not counted here"}},
 
 	// Console.
 	{file: in("console", "csrf.go"), errs: "*", funcs: "CheckCSRF CheckProvenance refererIs", skip: []string{"onlyWhatIsSent", "p.FetchSite != \"\"", "p.Origin != \"\"", "p.TokenInHeader", "refererIs(p.Referer, public)"},

@@ -48,6 +48,33 @@ func TestEveryRouteRefusesOtherMedia(t *testing.T) {
 	}
 }
 
+func TestEveryFormRefusesARepeatedField(t *testing.T) {
+	h := htNewSender(t, apitest.Start(t, unlimited()))
+	for _, route := range httpapi.Routes() {
+		if route.Caller != "form" && route.Caller != "signed-in form" {
+			continue
+		}
+		a := h.sendTo(t, htCookie, route.Method, htPath(route.Path), htRequest{form: url.Values{"a": {"1", "2"}}})
+		if a.Status != http.StatusBadRequest {
+			t.Errorf("%s %s: %d %.200s", route.Method, route.Path, a.Status, a.Body)
+		}
+	}
+}
+
+// A code that was typed here and decided elsewhere asks for nothing more.
+func TestADecidedCodeIsNotAskedFor(t *testing.T) {
+	s := apitest.Start(t, unlimited())
+	b, c := s.SignedIn(t), s.Code(t, "box")
+	b.Get("/device")
+	if b.Submit("/device", url.Values{"user_code": {c.User}}); b.Page.Status != http.StatusOK {
+		t.Fatalf("%d %s", b.Page.Status, b.Page.Body)
+	}
+	wantAnswer(t, b.Decide("deny", c.User), http.StatusOK, "")
+	if a := b.Get("/device?user_code=" + c.User); a.Status != http.StatusConflict {
+		t.Errorf("%d %s", a.Status, a.Body)
+	}
+}
+
 func TestEveryLimitOfARowIsAsked(t *testing.T) {
 	slow(t)
 	for _, route := range httpapi.Routes() {

@@ -13,6 +13,11 @@ func TestReturnTarget(t *testing.T) {
 		{name: "W-3 another host", given: "//h", want: "/"},
 		{name: "W-3 another host by a backslash", given: `/\h`, want: "/"},
 		{name: "W-3 backslashes alone", given: `\\h`, want: "/"},
+		{name: "W-3 an empty host", given: "///account/sessions", want: "/"},
+		{name: "W-3 a backslash in the query", given: `/account/sessions?x=\h`, want: "/"},
+		{name: "W-3 an escape that is none", given: "/account/%zz", want: "/"},
+		{name: "W-3 an escaped letter", given: "/account/%41", want: "/"},
+		{name: "W-3 an empty step", given: "/account//h", want: "/"},
 		{name: "W-3 another scheme", given: "https://h/account/sessions", want: "/"},
 		{name: "W-3 a scheme alone", given: "https:", want: "/"},
 		{name: "W-3 a script", given: "javascript:alert(1)", want: "/"},
@@ -42,6 +47,14 @@ func TestReturnTarget(t *testing.T) {
 				t.Errorf("%q leads to %q, want %q", c.given, got, c.want)
 			}
 		})
+	}
+}
+
+func TestWhatFitsAHeader(t *testing.T) {
+	for text, want := range map[string]bool{"": true, "ada": true, "a b": true, "ä": true, " a": false, "a ": false, "a\u00a0": false, "a\r\nb": false, "a\x7f": false} {
+		if got := fitsHeader(text); got != want {
+			t.Errorf("%q: %t", text, got)
+		}
 	}
 }
 

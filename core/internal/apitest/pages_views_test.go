@@ -69,6 +69,7 @@ func pgViews(t *testing.T, accept string) []pgView {
 	p.setup()
 	p.signIn()
 	p.device()
+	p.linked()
 	p.sessions()
 	p.failures()
 	return p.views
@@ -198,6 +199,16 @@ func (p *pgCollect) device() {
 		entry("ABCD-EFGH")
 	}
 	p.keep(s, "device-limited", http.StatusTooManyRequests, entry("ABCD-EFGH"))
+}
+
+// linked is what a code that a link brought looks like.
+func (p *pgCollect) linked() {
+	s := apitest.Start(p.t, unlimited(), apitest.Set("DEVICE_VERIFICATION_URI_COMPLETE_ENABLED", "true"))
+	b, c := p.browser(s), s.Code(p.t, "ada's laptop")
+	p.keep(s, "device-entry-linked", http.StatusOK, b.Get("/device?user_code="+c.User))
+	b.Submit("/device", url.Values{"user_code": {c.User}})
+	p.keep(s, "device-authorize-linked", http.StatusOK, b.Submit("/signin", url.Values{"email": {apitest.OwnerEmail}, "password": {apitest.OwnerPassword}}))
+	p.keep(s, "device-authorize-unconfirmed", http.StatusBadRequest, b.Submit("/device/authorize", url.Values{"decision": {"allow"}}))
 }
 
 func (p *pgCollect) sessions() {

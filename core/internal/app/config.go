@@ -50,6 +50,8 @@ type Config struct {
 
 	IntrospectionClients []string `env:"INTROSPECTION_CLIENTS" doc:"services that may introspect tokens, as a comma list of id:hex, the SHA-256 of a secret of at least 32 bytes"`
 
+	LinkedCodes bool `env:"DEVICE_VERIFICATION_URI_COMPLETE_ENABLED" doc:"whether devices get a link that fills in their code; who allows such a code ticks that it matches. Off, every code is typed"`
+
 	RateLimitPerToken int    `env:"OPENAPI_RATE_LIMIT_PER_TOKEN" doc:"requests per minute and token; 0 to 100000, 0 is off"`
 	ApproveRateLimit  int    `env:"DEVICE_FLOW_APPROVE_RATE_LIMIT_PER_HOUR" doc:"decisions per hour and account; 1 to 1000"`
 	RateLimits        string `env:"RATE_LIMITS" doc:"overrides of any limit by name, such as device.code.addr=120/1h,bearer.token=0"`

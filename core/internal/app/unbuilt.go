@@ -13,8 +13,7 @@ import (
 // start: whoever turns the Enterprise Edition on must not find the other one running. A
 // key leaves this list when its feature is built.
 var unbuilt = map[string]string{
-	"DEVICE_VERIFICATION_URI_COMPLETE_ENABLED": "false",
-	"ENTERPRISE_ENABLED":                       "false", "SSO_BRIDGE_URL": "", "KEYSET_FILE": "",
+	"ENTERPRISE_ENABLED": "false", "SSO_BRIDGE_URL": "", "KEYSET_FILE": "",
 }
 
 // judgeUnbuilt refuses settings that would be ignored. The values, which may be

@@ -44,6 +44,9 @@ type Deps struct {
 	Kinds *token.KindRegistry
 	// Public is the origin under which people and clients reach this service.
 	Public *url.URL
+	// LinkedCodes lets an address bring a user code (RFC 8628 section 3.3.1), which is
+	// then confirmed against the device before it is allowed.
+	LinkedCodes bool
 	// Version is ours, without a leading v.
 	Version string
 	// SessionMax is the life of a remembered console session's cookie.

@@ -37,6 +37,7 @@ type deviceAuthorizationResponse struct {
 	DeviceCode      string `json:"device_code" doc:"secret of the client" api:"pattern=^dc_[A-Za-z0-9_-]{43}$"`
 	UserCode        string `json:"user_code" doc:"what the person types" api:"pattern=^[A-Z3-9]{4}-[A-Z3-9]{4}$"`
 	VerificationURI string `json:"verification_uri" doc:"where the person types it" api:"format=uri"`
+	Complete        string `json:"verification_uri_complete,omitempty" doc:"the same address with the code, where the installation allows such links" api:"format=uri"`
 	ExpiresIn       int    `json:"expires_in" doc:"seconds"`
 	Interval        int    `json:"interval" doc:"seconds between polls" api:"min=1"`
 }
@@ -52,10 +53,14 @@ func (a *api) deviceAuthorization(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(deviceAuthorizationResponse{
+	out := deviceAuthorizationResponse{
 		DeviceCode: auth.DeviceCode.Reveal(), UserCode: auth.UserCode, VerificationURI: a.public + "/device",
 		ExpiresIn: int(auth.ExpiresIn.Seconds()), Interval: int(auth.Interval.Seconds()),
-	})
+	}
+	if a.LinkedCodes {
+		out.Complete = out.VerificationURI + "?user_code=" + auth.UserCode
+	}
+	return c.JSON(out)
 }
 
 // parseStart takes JSON as existing clients send it and the form of RFC 8628. A form

@@ -24,17 +24,22 @@ func setRetryAfter(c *fiber.Ctx, d time.Duration) {
 	c.Set(fiber.HeaderRetryAfter, strconv.Itoa(server.RetrySeconds(d)))
 }
 
-// devicePage asks for the code, or shows what was typed on this very browser. A link
-// that merely carries a code is ignored: device-code phishing lives on such links
-// (RFC 8628 section 5.4).
+// devicePage asks for the code, or shows what was sent from this very browser. A link
+// that merely carries a code gets at most as far as the filled form: device-code
+// phishing lives on such links (RFC 8628 section 5.4).
 func (a *api) devicePage(c *fiber.Ctx) error {
 	switch outcome := webui.Outcome(c.Query("outcome")); outcome {
 	case webui.Approved, webui.Denied:
 		return a.render(c, http.StatusOK, webui.DeviceOutcome{Outcome: outcome})
 	}
 	code, ok := canon.UserCode(c.Query("user_code"))
-	if !ok || !a.typedHere(c, code) {
-		return a.render(c, http.StatusOK, webui.DeviceEntry{})
+	from, here := a.enteredHere(c, code)
+	if !ok || !here {
+		var view webui.DeviceEntry
+		if a.LinkedCodes {
+			view.Linked = code // empty when it is none
+		}
+		return a.render(c, http.StatusOK, view)
 	}
 	// No budget is asked: a code that was pending when it was typed here is no guess,
 	// and others who guess must not keep this person out.
@@ -45,31 +50,30 @@ func (a *api) devicePage(c *fiber.Ctx) error {
 	if signed(c) == nil {
 		return a.redirect(c, "/signin?return_to="+url.QueryEscape("/device?user_code="+code))
 	}
-	return a.askToAllow(c, code, g)
+	return a.askToAllow(c, http.StatusOK, webui.DeviceAuthorize{UserCode: code, Linked: from == devicegrant.Linked}, g)
 }
 
-func (a *api) typedHere(c *fiber.Ctx, code string) bool {
+// enteredHere says whether this browser sent the code, and how it had come.
+func (a *api) enteredHere(c *fiber.Ctx, code string) (devicegrant.Source, bool) {
 	return a.Entries.Check(a.cookie(c, entryCookie).Reveal(), code, a.Now())
 }
 
-// askToAllow shows who signs in, what asks, from where and since when.
-func (a *api) askToAllow(c *fiber.Ctx, code string, g devicegrant.Grant) error {
+// askToAllow completes the view: who signs in, what asks, from where and since when.
+func (a *api) askToAllow(c *fiber.Ctx, status int, view webui.DeviceAuthorize, g devicegrant.Grant) error {
 	m, ok, err := a.currentWorkspace(c.UserContext(), signed(c).Account.ID)
 	if err != nil {
 		return err
 	}
-	view := webui.DeviceAuthorize{
-		UserCode: code, ClientID: g.ClientID, Label: g.Label, Address: g.CreatedIP, StartedAt: g.CreatedAt, ExpiresAt: g.ExpiresAt,
-		TokenEnds: a.Now().Add(a.Tokens.TTL),
-	}
+	view.ClientID, view.Label, view.Address = g.ClientID, g.Label, g.CreatedIP
+	view.StartedAt, view.ExpiresAt, view.TokenEnds = g.CreatedAt, g.ExpiresAt, a.Now().Add(a.Tokens.TTL)
 	if ok {
 		view.Workspace = m.Workspace.Name
 	}
-	return a.render(c, http.StatusOK, view)
+	return a.render(c, status, view)
 }
 
-// deviceEntryForm takes a typed code. Only a pending one makes this browser the one
-// that typed it.
+// deviceEntryForm takes a code. Only a pending one makes this browser the one that
+// sent it. What a link filled in and nobody changed was not typed.
 func (a *api) deviceEntryForm(c *fiber.Ctx) error {
 	ctx := c.UserContext()
 	result, err := a.Limits.Take(ctx, limits.DeviceLookupAddr, server.ClientScope(c))
@@ -86,14 +90,19 @@ func (a *api) deviceEntryForm(c *fiber.Ctx) error {
 		return a.deviceFailure(c, err)
 	}
 	code, _ := canon.UserCode(typed)
-	a.setCookie(c, entryCookie, a.Entries.Prove(code, a.Now()), devicegrant.EntryLifetime, false)
+	from := devicegrant.Typed
+	if linked, _ := canon.UserCode(field(c, "linked")); linked == code {
+		from = devicegrant.Linked
+	}
+	a.setCookie(c, entryCookie, a.Entries.Prove(code, from, a.Now()), devicegrant.EntryLifetime, false)
 	return a.redirect(c, "/device?user_code="+code)
 }
 
 // deviceDecisionForm is the one act that approves.
 func (a *api) deviceDecisionForm(c *fiber.Ctx) error {
 	code, ok := canon.UserCode(field(c, "user_code"))
-	if !ok || !a.typedHere(c, code) {
+	from, here := a.enteredHere(c, code)
+	if !ok || !here {
 		return a.render(c, http.StatusBadRequest, webui.DeviceEntry{Invalid: true})
 	}
 	var allow bool
@@ -104,6 +113,9 @@ func (a *api) deviceDecisionForm(c *fiber.Ctx) error {
 	default:
 		return server.ErrBadRequest
 	}
+	if allow && from == devicegrant.Linked && field(c, "confirm") != "yes" {
+		return a.askForTick(c, code)
+	}
 	if err := a.decide(c, code, allow); err != nil { // without a budget, as above
 		return a.deviceFailure(c, err)
 	}
@@ -112,6 +124,17 @@ func (a *api) deviceDecisionForm(c *fiber.Ctx) error {
 		return a.redirect(c, "/device?outcome=approved")
 	}
 	return a.redirect(c, "/device?outcome=denied")
+}
+
+// askForTick shows the question again: a code that a link brought is allowed only by
+// somebody who says that the device shows it, too.
+func (a *api) askForTick(c *fiber.Ctx, code string) error {
+	g, err := a.Devices.FindPending(c.UserContext(), code)
+	if err != nil {
+		return a.deviceFailure(c, err)
+	}
+	view := webui.DeviceAuthorize{UserCode: code, Linked: true, Problems: []webui.Problem{{Field: "confirm", Key: "problem.confirm"}}}
+	return a.askToAllow(c, http.StatusBadRequest, view, g)
 }
 
 // deviceFailure shows what went wrong in the words of the device pages.

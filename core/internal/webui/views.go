@@ -48,8 +48,11 @@ type SignIn struct {
 	Wait int
 }
 
-// DeviceEntry asks for the user code.
-type DeviceEntry struct{ Invalid bool }
+// DeviceEntry asks for the user code. Linked is one that an address brought.
+type DeviceEntry struct {
+	Invalid bool
+	Linked  string
+}
 
 // DeviceAuthorize is the page that decides. Everything a client or person named is
 // foreign text.
@@ -62,6 +65,9 @@ type DeviceAuthorize struct {
 	ExpiresAt time.Time
 	TokenEnds time.Time
 	Workspace string
+	// Linked asks for a tick beside the decision: nobody has typed the code.
+	Linked   bool
+	Problems []Problem
 }
 
 // Outcome names how a device page ended.

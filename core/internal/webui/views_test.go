@@ -39,13 +39,17 @@ func views() []webui.View {
 	authorize := webui.DeviceAuthorize{UserCode: "ABCD-3456", ClientID: "difyctl", Label: "röck", Address: "2001:db8::1", StartedAt: now.Add(-time.Minute), ExpiresAt: now.Add(time.Minute), TokenEnds: now.Add(time.Hour)}
 	inWorkspace := authorize
 	inWorkspace.Workspace, inWorkspace.StartedAt = "Engines", now.Add(-time.Second)
+	linked := authorize
+	linked.Linked = true
+	unconfirmed := linked
+	unconfirmed.Problems = []webui.Problem{{Field: "confirm", Key: "problem.confirm"}}
 	device := webui.Device{ID: "1", Label: "röck", ClientID: "difyctl", Address: "192.0.2.1", CreatedAt: now, ExpiresAt: now}
 	used := device
 	used.LastUsedAt = &now
 	all := []webui.View{
 		webui.Setup{MinPassword: 8}, webui.Setup{Code: "x", Email: "x", Name: "x", Workspace: "x", MinPassword: 8},
 		webui.SignIn{}, webui.SignIn{Email: "x", Code: "ABCD-3456", ReturnTo: "/device", Refused: true}, webui.SignIn{Wait: 1}, webui.SignIn{Wait: 30},
-		webui.DeviceEntry{}, webui.DeviceEntry{Invalid: true}, authorize, inWorkspace,
+		webui.DeviceEntry{}, webui.DeviceEntry{Invalid: true}, webui.DeviceEntry{Linked: "ABCD-3456"}, authorize, inWorkspace, linked, unconfirmed,
 		webui.DeviceOutcome{Outcome: webui.Limited, Wait: 1},
 		webui.Sessions{Public: "https://sso.example.com"},
 		webui.Sessions{Devices: []webui.Device{device, used}, More: 1, Browsers: []webui.Browser{{ID: "1", SignedInAt: now, SeenAt: now, Current: true}, {ID: "2", SignedInAt: now, SeenAt: now}}, Ended: true},

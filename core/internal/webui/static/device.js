@@ -27,7 +27,7 @@
     const tick = () => {
       const seconds = Math.max(0, Math.round((end - performance.now()) / 1000));
       const clock = Math.floor(seconds / 60) + ":" + String(seconds % 60).padStart(2, "0");
-      left.textContent = left.dataset.words.replace("{clock}", clock);
+      left.textContent = seconds === 0 ? left.dataset.over : left.dataset.words.replace("{clock}", clock);
     };
     tick();
     setInterval(tick, 1000);

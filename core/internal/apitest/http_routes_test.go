@@ -124,6 +124,11 @@ var htTable = map[string]htRequest{
 	"GET /account/sessions":      {want: htSignedPage(200)},
 	"GET /account/sessions/end":  {query: "kind=others", want: htSignedPage(200)},
 	"POST /account/sessions/end": {form: url.Values{"kind": {"others"}}, want: htSignedForm(303)},
+	"GET /account/security":      {want: htSignedPage(200)},
+	"POST /account/security": {form: url.Values{"password": {apitest.OwnerPassword}, "new_password": {apitest.OwnerPassword}, "password_again": {apitest.OwnerPassword}},
+		want: htSignedForm(303)},
+	"GET /account/security/end":  {want: htSignedPage(200)},
+	"POST /account/security/end": {form: url.Values{}, want: htSignedForm(303)},
 	"GET /static/:name":          {want: htAll(200)},
 }
 

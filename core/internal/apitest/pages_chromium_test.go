@@ -340,6 +340,15 @@ func TestEveryFormInChromium(t *testing.T) {
 				}
 				s.SignedIn(t)
 			}
+			c.press(`.places a[href="/account/security"]`)
+			for _, id := range []string{"password", "new_password", "password_again"} {
+				c.fill(id, apitest.OwnerPassword)
+			}
+			c.press(`form[action="/account/security"] button`)
+			c.at("/account/security?outcome=changed")
+			c.press(`a[href="/account/security/end"]`)
+			c.press(`form[action="/account/security/end"] button`)
+			c.at("/account/security?outcome=ended")
 			c.press(pgSignOut)
 			c.at("/signin")
 			w.mu.Lock()

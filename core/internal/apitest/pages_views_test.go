@@ -71,6 +71,7 @@ func pgViews(t *testing.T, accept string) []pgView {
 	p.device()
 	p.linked()
 	p.sessions()
+	p.security()
 	p.failures()
 	return p.views
 }
@@ -233,6 +234,30 @@ func (p *pgCollect) sessions() {
 	p.keep(s, "end-others", http.StatusOK, b.Get("/account/sessions/end?kind=others"))
 	p.keep(s, "end-device", http.StatusOK, b.Get("/account/sessions/end?kind=device&id="+id))
 	p.keep(s, "sessions-ended", http.StatusOK, b.Submit("/account/sessions/end", nil))
+}
+
+func (p *pgCollect) security() {
+	cache := &klCache{}
+	s := apitest.Start(p.t, apitest.Wrap(cache.wrap))
+	b := p.signedIn(s)
+	p.keep(s, "security", http.StatusOK, b.Get(pgSecurity))
+	p.keep(s, "security-problem", http.StatusUnauthorized, b.Submit(pgSecurity, pgNewPassword("wrong", klNewPassword, klNewPassword)))
+	p.keep(s, "security-changed", http.StatusOK, b.Submit(pgSecurity, pgNewPassword(apitest.OwnerPassword, klNewPassword, klNewPassword)))
+	p.keep(s, "security-end", http.StatusOK, b.Get(pgSecurity+"/end"))
+	p.keep(s, "security-ended", http.StatusOK, b.Submit(pgSecurity+"/end", nil))
+	for range 4 {
+		b.Submit(pgSecurity, pgNewPassword("wrong", klNewPassword, klNewPassword))
+	}
+	s.Clock.Advance(time.Minute)
+	p.keep(s, "security-limited", http.StatusTooManyRequests, b.Submit(pgSecurity, pgNewPassword("wrong", klNewPassword, klNewPassword)))
+	s.Clock.Advance(time.Hour)
+	s.SignInDevice(p.t, b, "ada's laptop")
+	b.Get(pgSecurity)
+	cache.setBroken(true)
+	fields := pgNewPassword(klNewPassword, apitest.OwnerPassword, apitest.OwnerPassword)
+	fields.Set("revoke_tokens", "yes")
+	p.keep(s, "security-halfway", http.StatusServiceUnavailable, b.Submit(pgSecurity, fields))
+	cache.setBroken(false) // what waits is written when the server ends
 }
 
 func (p *pgCollect) failures() {

@@ -24,8 +24,7 @@ type passwordRequest struct {
 	Tokens bool    `json:"revoke_tokens" doc:"whether all signed-in devices end too" api:"default=false"`
 }
 
-// changePassword takes the old password again, within the budget of wrong ones that
-// signing in has: a stolen session must not be a way to guess it.
+// changePassword is the change for scripts.
 func (a *api) changePassword(c *fiber.Ctx) error {
 	var req passwordRequest
 	if err := decodeJSON(c, &req); err != nil {
@@ -36,20 +35,7 @@ func (a *api) changePassword(c *fiber.Ctx) error {
 	if err := problems.Fault(server.ErrBadRequest); err != nil {
 		return err
 	}
-	ctx, who := c.UserContext(), signed(c)
-	byPair := server.ClientScope(c) + "|" + emailScope(who.Account.Email)
-	result, err := a.Limits.Take(ctx, limits.ConsoleLoginPair, byPair)
-	server.SetRateLimit(c, result)
-	if err != nil {
-		return err
-	}
-	failed := false
-	defer func() { a.Limits.Settle(ctx, limits.ConsoleLoginPair, byPair, failed) }()
-	issued, err := a.Access.ChangePassword(ctx, access.PasswordChange{
-		Signed: *who, Old: secret.New(former), New: secret.New(fresh), RevokeTokens: req.Tokens,
-		IP: server.ClientIP(c).String(), UserAgent: c.Get(fiber.HeaderUserAgent),
-	})
-	failed = errors.Is(err, console.ErrInvalidCredentials)
+	issued, err := a.newPassword(c, secret.New(former), secret.New(fresh), req.Tokens)
 	if _, refused := passwordProblem(err, 0); refused {
 		problems.Add("value_error", passwordRule(a), "new_password")
 		return problems.Fault(server.ErrBadRequest)
@@ -59,6 +45,26 @@ func (a *api) changePassword(c *fiber.Ctx) error {
 	}
 	a.setSession(c, issued)
 	return c.JSON(success)
+}
+
+// newPassword serves the route and the page alike. It takes the old password within
+// the budget of wrong ones that signing in has: a stolen session must not be a way to
+// guess it.
+func (a *api) newPassword(c *fiber.Ctx, former, fresh secret.Text, tokens bool) (console.Issued, error) {
+	ctx, who := c.UserContext(), signed(c)
+	byPair := server.ClientScope(c) + "|" + emailScope(who.Account.Email)
+	result, err := a.Limits.Take(ctx, limits.ConsoleLoginPair, byPair)
+	server.SetRateLimit(c, result)
+	if err != nil {
+		return console.Issued{}, err
+	}
+	failed := false
+	defer func() { a.Limits.Settle(ctx, limits.ConsoleLoginPair, byPair, failed) }()
+	issued, err := a.Access.ChangePassword(ctx, access.PasswordChange{
+		Signed: *who, Old: former, New: fresh, RevokeTokens: tokens, IP: server.ClientIP(c).String(), UserAgent: c.Get(fiber.HeaderUserAgent),
+	})
+	failed = errors.Is(err, console.ErrInvalidCredentials)
+	return issued, err
 }
 
 // passwordRule says what a new password has to be.

@@ -130,7 +130,7 @@ func (a *api) language(c *fiber.Ctx) string {
 var kept = []string{"user_code", "return_to", "outcome", "kind", "id"}
 
 // formPages are the pages that show a form whose address takes no GET of its own.
-var formPages = map[string]string{"/device/authorize": "/device", "/signout": "/signin", "/account/sessions/end": "/account/sessions"}
+var formPages = map[string]string{"/device/authorize": "/device", "/signout": "/signin", "/account/sessions/end": "/account/sessions", "/account/security/end": "/account/security"}
 
 // otherLanguage is this page's address in the other language. What a form has posted
 // is not asked again, but where a sign-in leads to is kept.

@@ -58,7 +58,7 @@ func either(a, b string) string {
 
 // confirmEndPage asks once more, naming what ends.
 func (a *api) confirmEndPage(c *fiber.Ctx) error {
-	view := webui.ConfirmEnd{Kind: c.Query("kind"), ID: c.Query("id")}
+	view := webui.ConfirmEnd{At: "/account/sessions", Kind: c.Query("kind"), ID: c.Query("id")}
 	switch view.Kind {
 	case "device":
 		s, err := a.ownDevice(c, view.ID)
@@ -100,6 +100,28 @@ func (a *api) ownBrowser(c *fiber.Ctx, id string) (console.Session, error) {
 	return console.Session{}, console.ErrSessionNotFound
 }
 
+// confirmEndOthersPage is the same question, asked from the security page.
+func (a *api) confirmEndOthersPage(c *fiber.Ctx) error {
+	return a.render(c, http.StatusOK, webui.ConfirmEnd{At: "/account/security", Kind: "others"})
+}
+
+// endOthersForm ends everything but this browser, and leads back to the security page.
+func (a *api) endOthersForm(c *fiber.Ctx) error {
+	if err := a.endOthers(c); err != nil {
+		return err
+	}
+	return a.redirect(c, "/account/security?outcome="+string(webui.OthersEnded))
+}
+
+func (a *api) endOthers(c *fiber.Ctx) error {
+	ctx, who, subject := c.UserContext(), signed(c), a.subject(c)
+	if _, err := a.Tokens.EndOthers(ctx, subject, "", audit.Account(who.Account.ID)); err != nil {
+		return err
+	}
+	_, err := a.Console.EndOthers(ctx, who.Account, who.Session.ID, subject.Key())
+	return err
+}
+
 // endForm ends a device, a browser, or everything but this browser.
 func (a *api) endForm(c *fiber.Ctx) error {
 	ctx, who, subject, id := c.UserContext(), signed(c), a.subject(c), field(c, "id")
@@ -115,9 +137,7 @@ func (a *api) endForm(c *fiber.Ctx) error {
 			err = a.Console.End(ctx, who.Account, id, subject.Key())
 		}
 	case "others":
-		if _, err = a.Tokens.EndOthers(ctx, subject, "", actor); err == nil {
-			_, err = a.Console.EndOthers(ctx, who.Account, who.Session.ID, subject.Key())
-		}
+		err = a.endOthers(c)
 	default:
 		err = server.ErrBadRequest
 	}

@@ -25,6 +25,10 @@ func (a *api) pageRows() []row {
 		{method: http.MethodGet, path: "/account/sessions", caller: pageSigned, shape: server.Page, handle: a.sessionsPage},
 		{method: http.MethodGet, path: "/account/sessions/end", caller: pageSigned, shape: server.Page, handle: a.confirmEndPage},
 		{method: http.MethodPost, path: "/account/sessions/end", caller: pageSignedWrite, shape: server.Page, media: []string{form}, body: small, handle: a.endForm},
+		{method: http.MethodGet, path: "/account/security", caller: pageSigned, shape: server.Page, handle: a.securityPage},
+		{method: http.MethodPost, path: "/account/security", caller: pageSignedWrite, shape: server.Page, media: []string{form}, body: small, handle: a.passwordForm},
+		{method: http.MethodGet, path: "/account/security/end", caller: pageSigned, shape: server.Page, handle: a.confirmEndOthersPage},
+		{method: http.MethodPost, path: "/account/security/end", caller: pageSignedWrite, shape: server.Page, media: []string{form}, body: small, handle: a.endOthersForm},
 		{method: http.MethodGet, path: "/static/:name", caller: static, handle: a.staticFile},
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"html/template"
 	"io"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -35,7 +36,7 @@ func New(public *url.URL) *Renderer {
 	return &Renderer{host: public.Host, catalogue: page.NewCatalogue(files, "locales")}
 }
 
-var viewNames = []string{"setup", "signin", "device_entry", "device_authorize", "device_outcome", "sessions", "confirm_end", "failure"}
+var viewNames = []string{"setup", "signin", "device_entry", "device_authorize", "device_outcome", "sessions", "confirm_end", "security", "failure"}
 
 func (r *Renderer) load() {
 	r.views = map[string]*template.Template{}
@@ -111,6 +112,51 @@ func (s scene) Foreign(text string) template.HTML {
 // Address shows a client's address; a long one breaks after its colons alone.
 func (scene) Address(address string) template.HTML {
 	return template.HTML(strings.ReplaceAll(template.HTMLEscapeString(address), ":", ":<wbr>")) //nolint:gosec // escaped here
+}
+
+// Places are the pages that the navigation of a signed-in person leads to, in its order.
+func (s scene) Places() []place {
+	if s.Account == nil || !slices.Contains(navigated, s.View) {
+		return nil
+	}
+	return places
+}
+
+// place is a page of the navigation: the view that it shows, its address and title.
+type place struct{ View, Href, Title string }
+
+var places = []place{
+	{"sessions", "/account/sessions", "sessions.title"},
+	{"security", "/account/security", "security.title"},
+}
+
+// navigated are the views that show the navigation. A page that asks something shows
+// none: it is answered, not left.
+var navigated = []string{"sessions", "security"}
+
+// Field describes an input for the template of that name: label and problem are
+// texts, help may be empty.
+func (s scene) Field(name, kind, complete, value, label, help string, problems []Problem) (input, error) {
+	text, err := s.T(label)
+	if err != nil {
+		return input{}, err
+	}
+	problem, err := s.Problem(problems, name)
+	return input{Name: name, Kind: kind, Complete: complete, Value: value, Label: text, Help: help, Problem: problem}, err
+}
+
+type input struct{ Name, Kind, Complete, Value, Label, Help, Problem string }
+
+// Describes lists the texts that belong to the input, for those who hear the page.
+func (i input) Describes() string {
+	var ids []string
+	if i.Help != "" {
+		ids = append(ids, i.Name+"_help")
+	}
+	if i.Problem != "" {
+		ids = append(ids, i.Name+"_err")
+	}
+	return strings.Join(ids, " ")
 }
 
 // Problem gives the message of a field's problem, or nothing.

@@ -113,8 +113,29 @@ type Sessions struct {
 	Ended    bool
 }
 
-// ConfirmEnd asks once more: Kind is device, browser or others.
-type ConfirmEnd struct{ Kind, ID, Name string }
+// ConfirmEnd asks once more: Kind is device, browser or others. At is the page that
+// the answer comes back to; the form stands under it.
+type ConfirmEnd struct{ At, Kind, ID, Name string }
+
+// SecurityDone names what was done on the security page.
+type SecurityDone string
+
+// What the security page tells of.
+const (
+	PasswordChanged    SecurityDone = "changed"
+	PasswordAndDevices SecurityDone = "changed_all"
+	OthersEnded        SecurityDone = "ended"
+)
+
+// Security is where the password is changed and everything else ended.
+type Security struct {
+	MinPassword  int
+	RevokeTokens bool
+	Problems     []Problem
+	// Wait is above zero when too many tries came.
+	Wait int
+	Done SecurityDone
+}
 
 // Failure is an error page: Kind names the messages, Wait belongs to limited.
 type Failure struct {
@@ -133,7 +154,10 @@ const (
 	TooMany    FailureKind = "limited"
 	BadRequest FailureKind = "request"
 	Server     FailureKind = "server"
-	Disabled   FailureKind = "disabled"
+	// Disabled: ENABLE_OAUTH_BEARER is off.
+	Disabled FailureKind = "disabled"
+	// Halfway: the password is the new one, and some of its consequences come later.
+	Halfway FailureKind = "halfway"
 )
 
 func (Setup) template() string           { return "setup" }
@@ -142,5 +166,6 @@ func (DeviceEntry) template() string     { return "device_entry" }
 func (DeviceAuthorize) template() string { return "device_authorize" }
 func (DeviceOutcome) template() string   { return "device_outcome" }
 func (Sessions) template() string        { return "sessions" }
+func (Security) template() string        { return "security" }
 func (ConfirmEnd) template() string      { return "confirm_end" }
 func (Failure) template() string         { return "failure" }

@@ -54,6 +54,10 @@ func views() []webui.View {
 		webui.Sessions{Public: "https://sso.example.com"},
 		webui.Sessions{Devices: []webui.Device{device, used}, More: 1, Browsers: []webui.Browser{{ID: "1", SignedInAt: now, SeenAt: now, Current: true}, {ID: "2", SignedInAt: now, SeenAt: now}}, Ended: true},
 		webui.Failure{Kind: webui.TooMany, Wait: 1},
+		webui.Security{MinPassword: 8}, webui.Security{MinPassword: 8, Wait: 30}, webui.Security{MinPassword: 8, Problems: []webui.Problem{{Field: "password", Key: "problem.password_current"}}},
+	}
+	for _, done := range []webui.SecurityDone{webui.PasswordChanged, webui.PasswordAndDevices, webui.OthersEnded} {
+		all = append(all, webui.Security{MinPassword: 8, Done: done})
 	}
 	for _, key := range []string{"setup_code", "email", "name", "workspace_name", "password_short", "password_long", "password_email", "password_invalid", "password_again"} {
 		all = append(all, webui.Setup{MinPassword: 8, Problems: []webui.Problem{{Field: key, Key: "problem." + key, Args: []any{"min", 8}}}})
@@ -62,9 +66,9 @@ func views() []webui.View {
 		all = append(all, webui.DeviceOutcome{Outcome: o, Wait: 30})
 	}
 	for _, kind := range []string{"device", "browser", "others"} {
-		all = append(all, webui.ConfirmEnd{Kind: kind, ID: "1", Name: "röck"}, webui.ConfirmEnd{Kind: kind, ID: "1"})
+		all = append(all, webui.ConfirmEnd{At: "/account/sessions", Kind: kind, ID: "1", Name: "röck"}, webui.ConfirmEnd{Kind: kind, ID: "1"})
 	}
-	for _, kind := range []webui.FailureKind{webui.NotFound, webui.Forbidden, webui.OutOfDate, webui.TooMany, webui.BadRequest, webui.Server, webui.Disabled} {
+	for _, kind := range []webui.FailureKind{webui.NotFound, webui.Forbidden, webui.OutOfDate, webui.TooMany, webui.BadRequest, webui.Server, webui.Disabled, webui.Halfway} {
 		all = append(all, webui.Failure{Kind: kind, Wait: 30})
 	}
 	return all

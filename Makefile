@@ -31,7 +31,7 @@ test: ## every suite this machine can run; says what it left out (CI=true: nothi
 test-fast: ## what needs no browser and builds no binary, under a minute
 	@go test -short $(PACKAGES)
 
-deps: ## find or install what the suites need: Chromium, fonts, a C compiler, Postgres, Redis, nginx, Caddy
+deps: ## find or install what the suites need: Chromium, fonts, axe, a C compiler, Postgres, Redis, nginx, Caddy
 	@sh scripts/deps.sh
 
 lint: ## formatting, vet, linters, tidy modules that build alone

@@ -7,6 +7,17 @@ find_chromium() {
 	return 0
 }
 
+# find_axe prints the accessibility checker that make deps keeps in the cache.
+find_axe() {
+	for path in "${AXE:-}" .cache/axe/node_modules/axe-core/axe.min.js; do
+		if [ -n "$path" ] && [ -f "$path" ]; then
+			echo "$path"
+			return
+		fi
+	done
+	return 0
+}
+
 # find_redis prints a redis-server; redis-cli builds clusters of it.
 find_redis() {
 	command -v redis-cli >/dev/null 2>&1 && command -v redis-server

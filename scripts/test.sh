@@ -21,6 +21,7 @@ else
 fi
 . scripts/find.sh
 [ -n "$(find_chromium)" ] || leave_out "the browser suite: no Chromium"
+[ -n "$(find_axe)" ] || leave_out "the accessibility checker: no axe-core"
 [ -n "$(find_postgres)" ] || leave_out "the Postgres suites: no server on 127.0.0.1:5432, and no initdb to make one"
 [ -n "$(find_initdb)" ] || leave_out "Postgres servers that are stopped and killed: no initdb"
 [ -n "$(find_redis)" ] || leave_out "the Redis suites: no redis-server or redis-cli"

@@ -127,9 +127,18 @@ var htTable = map[string]htRequest{
 	"GET /account/security":      {want: htSignedPage(200)},
 	"POST /account/security": {form: url.Values{"password": {apitest.OwnerPassword}, "new_password": {apitest.OwnerPassword}, "password_again": {apitest.OwnerPassword}},
 		want: htSignedForm(303)},
-	"GET /account/security/end":  {want: htSignedPage(200)},
-	"POST /account/security/end": {form: url.Values{}, want: htSignedForm(303)},
-	"GET /static/:name":          {want: htAll(200)},
+	"GET /account/security/end":      {want: htSignedPage(200)},
+	"POST /account/security/end":     {form: url.Values{}, want: htSignedForm(303)},
+	"GET /activate":                  {query: "token=x", want: htAll(404)},
+	"POST /activate":                 {form: url.Values{"token": {"x"}}, want: htForms(404)},
+	"GET /workspace/members":         {want: htSignedPage(200)},
+	"POST /workspace/members":        {form: url.Values{"email": {"new@example.com"}, "role": {"normal"}}, want: htSignedForm(404)},
+	"GET /workspace/members/edit":    {query: "id=x", want: htSignedPage(404)},
+	"POST /workspace/members/edit":   {form: url.Values{"role": {"normal"}}, want: htSignedForm(404)},
+	"GET /workspace/members/remove":  {query: "id=x", want: htSignedPage(404)},
+	"POST /workspace/members/remove": {form: url.Values{}, want: htSignedForm(404)},
+	"POST /workspace/switch":         {form: url.Values{}, want: htSignedForm(404)},
+	"GET /static/:name":              {want: htAll(200)},
 }
 
 // htPath fills a pattern's parameters.

@@ -19,7 +19,7 @@ type pgFocused struct {
 }
 
 const (
-	pgControls = `[...document.querySelectorAll("a[href], button, input:not([type=hidden])")]`
+	pgControls = `[...document.querySelectorAll("a[href], button, select, input:not([type=hidden])")]`
 	pgFocus    = `(() => {
   const e = document.activeElement, style = getComputedStyle(e), box = e.getBoundingClientRect();
   return {

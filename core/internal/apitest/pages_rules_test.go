@@ -98,7 +98,7 @@ func pgFrame(t *testing.T, lang string, v pgView) {
 	if !found {
 		t.Fatal("no footer")
 	}
-	signedIn := !slices.Contains([]string{"setup", "setup-problems", "setup-code-wrong", "signin", "signin-refused", "signin-limited", "device-entry", "device-entry-invalid", "device-entry-linked", "device-signin", "security-halfway", "not-found"}, v.name)
+	signedIn := !slices.Contains([]string{"setup", "setup-problems", "setup-code-wrong", "signin", "signin-refused", "signin-limited", "device-entry", "device-entry-invalid", "device-entry-linked", "device-signin", "security-halfway", "activate", "activate-problems", "activate-halfway", "invite-signin", "invite-dead", "not-found"}, v.name)
 	if signedIn != strings.Contains(foot, `action="/signout"`) || signedIn != strings.Contains(foot, apitest.OwnerEmail) {
 		t.Errorf("who is signed in:\n%s", foot)
 	}
@@ -118,7 +118,7 @@ func TestTheLanguageSwitchKeepsThePage(t *testing.T) {
 		return html.UnescapeString(m[1])
 	}
 	pgEnter(b, c.User)
-	for _, path := range []string{"/device?user_code=" + c.User, "/device", "/device?outcome=denied", "/account/sessions", "/account/sessions/end?kind=others", pgSecurity, pgSecurity + "/end", pgSecurity + "?outcome=changed", "/no/such/page"} {
+	for _, path := range []string{"/device?user_code=" + c.User, "/device", "/device?outcome=denied", "/account/sessions", "/account/sessions/end?kind=others", pgSecurity, pgSecurity + "/end", pgSecurity + "?outcome=changed", "/workspace/members", "/activate?token=x", "/no/such/page"} {
 		before := b.Get(path)
 		after := b.Get(other(before))
 		if !strings.Contains(after.Body, `<html lang="zh-Hans">`) || after.Status != before.Status || strings.Count(after.Body, "<form") != strings.Count(before.Body, "<form") {

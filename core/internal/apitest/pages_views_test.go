@@ -72,6 +72,8 @@ func pgViews(t *testing.T, accept string) []pgView {
 	p.linked()
 	p.sessions()
 	p.security()
+	p.invitations()
+	p.members()
 	p.failures()
 	return p.views
 }
@@ -102,6 +104,7 @@ var pgVolatile = []struct {
 	what *regexp.Regexp
 	with string
 }{
+	{regexp.MustCompile(`(name="token" value="|token=)[A-Za-z0-9_-]{43}`), "${1}Fk3vQ0yT1xW7uB5nZ9aRc2LdEo8HsJm4PgUiYtKbVqX"},
 	{regexp.MustCompile(`name="csrf_token" value="[A-Za-z0-9_-]{43}"`), `name="csrf_token" value="token"`},
 	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "0197f3a0-5c1e-7d42-9b6e-3f2a8c1d4e5f"},
 	{regexp.MustCompile(`(%3D|\b)[A-HJ-NP-Y3-9]{4}-[A-HJ-NP-Y3-9]{4}\b`), "${1}KM7X-QT4R"},

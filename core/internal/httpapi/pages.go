@@ -14,6 +14,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/authz"
 	"github.com/dify-sso/dify-sso/core/internal/console"
 	"github.com/dify-sso/dify-sso/core/internal/webui"
+	"github.com/dify-sso/dify-sso/core/internal/workspace"
 	"github.com/dify-sso/dify-sso/pkg/fault"
 	pagekit "github.com/dify-sso/dify-sso/pkg/page"
 	"github.com/dify-sso/dify-sso/pkg/secret"
@@ -97,7 +98,7 @@ func (a *api) render(c *fiber.Ctx, status int, v webui.View) error {
 // pre-session: they would take it from a form that is open in another tab.
 func hasForm(v webui.View) bool {
 	switch v.(type) {
-	case webui.DeviceOutcome, webui.Failure:
+	case webui.DeviceOutcome, webui.InviteSignIn, webui.Declined, webui.Failure:
 		return false
 	}
 	return true
@@ -127,10 +128,13 @@ func (a *api) language(c *fiber.Ctx) string {
 }
 
 // kept are the parameters that a page keeps when its language changes.
-var kept = []string{"user_code", "return_to", "outcome", "kind", "id"}
+var kept = []string{"user_code", "return_to", "outcome", "kind", "id", "page", "token"}
 
 // formPages are the pages that show a form whose address takes no GET of its own.
-var formPages = map[string]string{"/device/authorize": "/device", "/signout": "/signin", "/account/sessions/end": "/account/sessions", "/account/security/end": "/account/security"}
+var formPages = map[string]string{
+	"/device/authorize": "/device", "/signout": "/signin", "/account/sessions/end": "/account/sessions", "/account/security/end": "/account/security",
+	"/workspace/members/edit": membersPath, "/workspace/members/remove": membersPath, "/workspace/switch": membersPath,
+}
 
 // otherLanguage is this page's address in the other language. What a form has posted
 // is not asked again, but where a sign-in leads to is kept.
@@ -153,6 +157,9 @@ func (a *api) otherLanguage(c *fiber.Ctx, lang string) string {
 		if target := returnTarget(field(c, "return_to")); path == "/signin" && target != "/" {
 			q.Set("return_to", target)
 		}
+		if link := field(c, "token"); path == "/activate" && link != "" {
+			q.Set("token", link)
+		}
 	}
 	return (&url.URL{Path: "/" + strings.TrimLeft(path, "/"), RawQuery: q.Encode()}).String()
 }
@@ -160,6 +167,10 @@ func (a *api) otherLanguage(c *fiber.Ctx, lang string) string {
 // failurePage writes a failure of a page route.
 func (a *api) failurePage(c *fiber.Ctx, f *fault.Error) error {
 	view := webui.Failure{Kind: webui.Server}
+	if kind, ok := workspaceFailure(f); ok {
+		view.Kind = kind
+		return a.render(c, server.Status(f.Kind()), view)
+	}
 	switch f.Kind() {
 	case fault.NotFound, fault.MethodNotAllowed:
 		view.Kind = webui.NotFound
@@ -179,6 +190,20 @@ func (a *api) failurePage(c *fiber.Ctx, f *fault.Error) error {
 		view.Kind = webui.BadRequest
 	}
 	return a.render(c, server.Status(f.Kind()), view)
+}
+
+// workspaceFailure names the refusals of workspaces and invitations that have words of
+// their own.
+func workspaceFailure(f *fault.Error) (webui.FailureKind, bool) {
+	switch {
+	case errors.Is(f, workspace.ErrInvitationNotFound):
+		return webui.InviteDead, true
+	case errors.Is(f, workspace.ErrRole):
+		return webui.RoleTooSmall, true
+	case errors.Is(f, workspace.ErrSelf), errors.Is(f, workspace.ErrOwner):
+		return webui.NotChangeable, true
+	}
+	return "", false
 }
 
 // recognise finds out who asked for an address that no route takes, for the page

@@ -29,6 +29,16 @@ func (a *api) pageRows() []row {
 		{method: http.MethodPost, path: "/account/security", caller: pageSignedWrite, shape: server.Page, media: []string{form}, body: small, handle: a.passwordForm},
 		{method: http.MethodGet, path: "/account/security/end", caller: pageSigned, shape: server.Page, handle: a.confirmEndOthersPage},
 		{method: http.MethodPost, path: "/account/security/end", caller: pageSignedWrite, shape: server.Page, media: []string{form}, body: small, handle: a.endOthersForm},
+		{method: http.MethodGet, path: "/activate", caller: page, shape: server.Page, handle: a.activatePage},
+		{method: http.MethodPost, path: "/activate", caller: pageWrite, shape: server.Page, media: []string{form}, body: small, handle: a.activateForm},
+		{method: http.MethodGet, path: membersPath, caller: pageSigned, shape: server.Page, handle: a.membersPage},
+		{method: http.MethodPost, path: membersPath, caller: pageSignedWrite, shape: server.Page, media: []string{form}, body: small,
+			limits: []limit{{limits.InviteAccount, byAccount}}, handle: a.inviteForm},
+		{method: http.MethodGet, path: membersPath + "/edit", caller: pageSigned, shape: server.Page, handle: a.memberPage},
+		{method: http.MethodPost, path: membersPath + "/edit", caller: pageSignedWrite, shape: server.Page, media: []string{form}, body: small, handle: a.memberForm},
+		{method: http.MethodGet, path: membersPath + "/remove", caller: pageSigned, shape: server.Page, handle: a.removeMemberPage},
+		{method: http.MethodPost, path: membersPath + "/remove", caller: pageSignedWrite, shape: server.Page, media: []string{form}, body: small, handle: a.removeMemberForm},
+		{method: http.MethodPost, path: "/workspace/switch", caller: pageSignedWrite, shape: server.Page, media: []string{form}, body: small, handle: a.switchForm},
 		{method: http.MethodGet, path: "/static/:name", caller: static, handle: a.staticFile},
 	}
 }

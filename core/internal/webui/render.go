@@ -36,7 +36,9 @@ func New(public *url.URL) *Renderer {
 	return &Renderer{host: public.Host, catalogue: page.NewCatalogue(files, "locales")}
 }
 
-var viewNames = []string{"setup", "signin", "device_entry", "device_authorize", "device_outcome", "sessions", "confirm_end", "security", "failure"}
+var viewNames = []string{
+	"setup", "signin", "device_entry", "device_authorize", "device_outcome", "sessions", "confirm_end", "security", "activate", "invite_signin", "invite_answer", "declined", "members", "member_edit", "member_remove", "failure",
+}
 
 func (r *Renderer) load() {
 	r.views = map[string]*template.Template{}
@@ -109,6 +111,12 @@ func (s scene) Foreign(text string) template.HTML {
 	return template.HTML("<bdi>" + template.HTMLEscapeString(Cut(text)) + "</bdi>") //nolint:gosec // escaped here
 }
 
+// Short is foreign text for where no markup can stand.
+func (scene) Short(text string) string { return Cut(text) }
+
+// Role is what people call a role.
+func (s scene) Role(role string) (string, error) { return s.T("role." + role) }
+
 // Address shows a client's address; a long one breaks after its colons alone.
 func (scene) Address(address string) template.HTML {
 	return template.HTML(strings.ReplaceAll(template.HTMLEscapeString(address), ":", ":<wbr>")) //nolint:gosec // escaped here
@@ -128,11 +136,12 @@ type place struct{ View, Href, Title string }
 var places = []place{
 	{"sessions", "/account/sessions", "sessions.title"},
 	{"security", "/account/security", "security.title"},
+	{"members", "/workspace/members", "members.title"},
 }
 
 // navigated are the views that show the navigation. A page that asks something shows
 // none: it is answered, not left.
-var navigated = []string{"sessions", "security"}
+var navigated = []string{"sessions", "security", "members"}
 
 // Field describes an input for the template of that name: label and problem are
 // texts, help may be empty.

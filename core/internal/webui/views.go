@@ -158,6 +158,12 @@ const (
 	Disabled FailureKind = "disabled"
 	// Halfway: the password is the new one, and some of its consequences come later.
 	Halfway FailureKind = "halfway"
+	// Activated: the same of a new account.
+	Activated FailureKind = "activated"
+	// InviteDead: whatever the reason.
+	InviteDead    FailureKind = "invite"
+	RoleTooSmall  FailureKind = "role"
+	NotChangeable FailureKind = "member"
 )
 
 func (Setup) template() string           { return "setup" }

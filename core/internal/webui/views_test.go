@@ -56,6 +56,30 @@ func views() []webui.View {
 		webui.Failure{Kind: webui.TooMany, Wait: 1},
 		webui.Security{MinPassword: 8}, webui.Security{MinPassword: 8, Wait: 30}, webui.Security{MinPassword: 8, Problems: []webui.Problem{{Field: "password", Key: "problem.password_current"}}},
 	}
+	invitation := webui.Invitation{Token: "t", Workspace: "Engines", Inviter: "röck", InviterEmail: "r@example.com", Email: "x@example.com"}
+	full := invitation
+	full.Problems = []webui.Problem{{Field: "accept", Key: "problem.full"}}
+	member := webui.Member{ID: "1", Name: "röck", Email: "r@example.com", Role: "normal", Changeable: true}
+	members := webui.Members{WorkspaceID: "1", Workspace: "Engines", Role: "owner", Manages: true, Page: 1, Members: []webui.Member{{ID: "2", Role: "owner", Self: true}, member, {ID: "3", Role: "editor", Pending: true}}}
+	several := members
+	several.Page, several.HasMore, several.Link, several.LinkFor = 2, true, "https://sso.example.com/activate?token=t", "x@example.com"
+	several.Others = []webui.Choice{{ID: "1", Name: "Engines", Chosen: true}, {ID: "2", Name: "röck"}}
+	for _, key := range []string{"email", "member", "external", "full"} {
+		refused := members
+		refused.Problems = []webui.Problem{{Field: "email", Key: "problem." + key}}
+		all = append(all, refused)
+	}
+	for _, done := range []webui.MembersDone{webui.RoleChanged, webui.MemberRemoved, webui.Switched} {
+		told := members
+		told.Done = done
+		all = append(all, told)
+	}
+	edit := webui.MemberForm{Act: webui.EditMember, WorkspaceID: "1", ID: "2", Name: "röck", Email: "r@example.com", Role: "editor"}
+	unchanged, remove := edit, edit
+	unchanged.Problems = []webui.Problem{{Field: "role", Key: "problem.role_unchanged"}}
+	remove.Act = webui.RemoveMember
+	all = append(all, webui.Activate{Invitation: invitation, MinPassword: 8}, webui.InviteSignIn{Invitation: invitation}, webui.InviteAnswer{Invitation: invitation}, webui.InviteAnswer{Invitation: full},
+		webui.Declined{}, webui.Members{}, members, several, edit, unchanged, remove)
 	for _, done := range []webui.SecurityDone{webui.PasswordChanged, webui.PasswordAndDevices, webui.OthersEnded} {
 		all = append(all, webui.Security{MinPassword: 8, Done: done})
 	}
@@ -68,7 +92,7 @@ func views() []webui.View {
 	for _, kind := range []string{"device", "browser", "others"} {
 		all = append(all, webui.ConfirmEnd{At: "/account/sessions", Kind: kind, ID: "1", Name: "röck"}, webui.ConfirmEnd{Kind: kind, ID: "1"})
 	}
-	for _, kind := range []webui.FailureKind{webui.NotFound, webui.Forbidden, webui.OutOfDate, webui.TooMany, webui.BadRequest, webui.Server, webui.Disabled, webui.Halfway} {
+	for _, kind := range []webui.FailureKind{webui.NotFound, webui.Forbidden, webui.OutOfDate, webui.TooMany, webui.BadRequest, webui.Server, webui.Disabled, webui.Halfway, webui.Activated, webui.InviteDead, webui.RoleTooSmall, webui.NotChangeable} {
 		all = append(all, webui.Failure{Kind: kind, Wait: 30})
 	}
 	return all
@@ -145,6 +169,10 @@ func TestForeignText(t *testing.T) {
 		for _, v := range []webui.View{
 			webui.Setup{Code: attack, Email: attack, Name: attack, Workspace: attack}, webui.SignIn{Email: attack, ReturnTo: attack, Code: attack},
 			webui.ConfirmEnd{Kind: "device", ID: attack, Name: attack}, webui.Sessions{Devices: []webui.Device{device}, Public: attack, Browsers: []webui.Browser{{ID: attack, Address: attack}}},
+			webui.Activate{Invitation: webui.Invitation{Token: attack, Workspace: attack, Inviter: attack, InviterEmail: attack, Email: attack}, Name: attack},
+			webui.InviteSignIn{Invitation: webui.Invitation{Workspace: attack, Inviter: attack, InviterEmail: attack, Email: attack}},
+			webui.Members{WorkspaceID: attack, Workspace: attack, Role: "owner", Manages: true, Link: attack, LinkFor: attack, Email: attack, Others: []webui.Choice{{ID: attack, Name: attack}}, Members: []webui.Member{{ID: attack, Name: attack, Email: attack, Role: "normal", Changeable: true}}},
+			webui.MemberForm{Act: webui.EditMember, WorkspaceID: attack, ID: attack, Name: attack, Email: attack, Role: "normal"}, webui.MemberForm{Act: webui.RemoveMember, Name: attack},
 			webui.DeviceAuthorize{UserCode: attack, Address: attack}, webui.Failure{Kind: webui.Server},
 		} {
 			g := f

@@ -34,8 +34,9 @@ var (
 	// ErrInvitationNotFound is the one refusal of an invitation, whatever the reason.
 	ErrInvitationNotFound = fault.New(fault.NotFound, "invitation_not_found", "This invitation is no longer valid. Ask for a new one.")
 	// ErrTombstones is a 503 after an activation that took place: what it ended is ended,
-	// and its tombstones are still being written.
-	ErrTombstones = fault.ErrUnavailable.Hinted("Your account is ready. Sign in with its new password.")
+	// and its tombstones are still being written. It is a sentinel of its own: any other
+	// 503 has changed nothing.
+	ErrTombstones = fault.New(fault.Unavailable, fault.ErrUnavailable.Code(), fault.ErrUnavailable.Text()).Hinted("Your account is ready. Sign in with its new password.")
 )
 
 // The ways in which the input of a call is refused; the caller names the field.

@@ -57,6 +57,20 @@ func (s *Members) List(ctx context.Context, workspaceID string, page, limit int)
 	return list, total, fault.Store(err)
 }
 
+// Find gives a member whom actor may act on: another than themselves, and not the owner.
+// It returns what Remove does and changes nothing.
+func (s *Members) Find(ctx context.Context, actor, workspaceID, member string) (Member, error) {
+	var m Member
+	err := s.act(ctx, func(ctx context.Context, tx Tx, _ time.Time) (_ []audit.Event, err error) {
+		if err := s.enter(ctx, tx, workspaceID, actor); err != nil {
+			return nil, err
+		}
+		m, err = target(ctx, tx, workspaceID, actor, member)
+		return nil, err
+	})
+	return m, err
+}
+
 // Remove takes a member out of a workspace. A pending account that belongs nowhere
 // else is deleted. It returns ErrNotFound, ErrRole, ErrSelf, ErrOwner or
 // ErrMemberNotFound.

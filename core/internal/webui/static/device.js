@@ -11,8 +11,8 @@
     });
   }
 
-  // A code does not stay in the history of a browser that others may use.
-  if (location.search.includes("user_code")) {
+  // A code or an invitation does not stay in the history of a browser that others may use.
+  if (/[?&](user_code|token)=/.test(location.search)) {
     const scrub = () => history.replaceState(null, "", location.pathname);
     document.addEventListener("submit", scrub);
     document.addEventListener("click", (event) => {

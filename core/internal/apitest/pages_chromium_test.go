@@ -349,6 +349,7 @@ func TestEveryFormInChromium(t *testing.T) {
 			c.press(`a[href="/account/security/end"]`)
 			c.press(`form[action="/account/security/end"] button`)
 			c.at("/account/security?outcome=ended")
+			pgMembersInChromium(t, c)
 			c.press(pgSignOut)
 			c.at("/signin")
 			w.mu.Lock()

@@ -134,7 +134,7 @@ func (s scene) Places() []place {
 type place struct{ View, Href, Title string }
 
 var places = []place{
-	{"sessions", "/account/sessions", "sessions.title"},
+	{"sessions", "/account/sessions", "sessions.devices"},
 	{"security", "/account/security", "security.title"},
 	{"members", "/workspace/members", "members.title"},
 }

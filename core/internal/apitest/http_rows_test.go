@@ -70,8 +70,22 @@ func TestADecidedCodeIsNotAskedFor(t *testing.T) {
 		t.Fatalf("%d %s", b.Page.Status, b.Page.Body)
 	}
 	wantAnswer(t, b.Decide("deny", c.User), http.StatusOK, "")
+	if a := b.SubmitOnly("/device/authorize", url.Values{"decision": {"allow"}}); a.Status != http.StatusConflict {
+		t.Errorf("%d %s", a.Status, a.Body)
+	}
 	if a := b.Get("/device?user_code=" + c.User); a.Status != http.StatusConflict {
 		t.Errorf("%d %s", a.Status, a.Body)
+	}
+}
+
+func TestTypedCodesAreLimitedOnThePage(t *testing.T) {
+	s := apitest.Start(t, unlimited("device.lookup.addr=1/1h"))
+	b := s.Browser(t)
+	for _, want := range []int{http.StatusBadRequest, http.StatusTooManyRequests} {
+		b.Get("/device")
+		if a := b.SubmitOnly("/device", url.Values{"user_code": {"BCDF-GHJK"}}); a.Status != want {
+			t.Errorf("%d instead of %d: %.300s", a.Status, want, a.Body)
+		}
 	}
 }
 

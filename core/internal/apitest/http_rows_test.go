@@ -3,12 +3,18 @@
 package apitest_test
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"testing"
+	"time"
 
 	"github.com/dify-sso/dify-sso/core/internal/apitest"
+	"github.com/dify-sso/dify-sso/core/internal/app"
+	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
 	"github.com/dify-sso/dify-sso/core/internal/httpapi"
+	"github.com/dify-sso/dify-sso/pkg/secret"
 )
 
 // What a row says beside its caller holds on every route: where a write may come from,
@@ -86,6 +92,23 @@ func TestTypedCodesAreLimitedOnThePage(t *testing.T) {
 		if a := b.SubmitOnly("/device", url.Values{"user_code": {"BCDF-GHJK"}}); a.Status != want {
 			t.Errorf("%d instead of %d: %.300s", a.Status, want, a.Body)
 		}
+	}
+}
+
+// noFinding is a store of grants that cannot look a code up.
+type noFinding struct{ devicegrant.Store }
+
+func (noFinding) Find(context.Context, secret.Digest, time.Time) (devicegrant.Grant, error) {
+	return devicegrant.Grant{}, errors.New("down")
+}
+
+// What cannot be looked up was not typed here.
+func TestATypedCodeThatCannotBeLookedUp(t *testing.T) {
+	s := apitest.Start(t, unlimited(), apitest.Wrap(func(st *app.Stores) { st.Grants = noFinding{st.Grants} }))
+	b := s.Browser(t)
+	b.Get("/device")
+	if a := b.SubmitOnly("/device", url.Values{"user_code": {s.Code(t, "box").User}}); a.Status != http.StatusServiceUnavailable || b.Cookie("device_entry") != "" {
+		t.Errorf("%d %.300s", a.Status, a.Body)
 	}
 }
 

@@ -12,7 +12,7 @@
   }
 
   // A code or an invitation does not stay in the history of a browser that others may use.
-  if (/[?&](user_code|token)=/.test(location.search)) {
+  if (/user_code|[?&]token=/.test(location.search)) {
     const scrub = () => history.replaceState(null, "", location.pathname);
     document.addEventListener("submit", scrub);
     document.addEventListener("click", (event) => {

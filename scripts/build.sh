@@ -9,7 +9,8 @@ mkdir -p "$(dirname "$output")"
 printf 'Building %s\n' "$output" >&2
 # Inlining is left out where no request waits for it, or waits for Redis: 2 MB of 34.
 cold="github.com/redis/... github.com/molecule-man/... github.com/klauspost/... google.golang.org/protobuf/... github.com/prometheus/...
-	github.com/goccy/... github.com/nicksnyder/... github.com/pressly/... github.com/spf13/... golang.org/x/text/..."
+	github.com/goccy/... github.com/nicksnyder/... github.com/pressly/... github.com/spf13/... golang.org/x/text/...
+	net/http encoding/xml text/template/... html/template regexp/... math/big mime/... archive/... compress/... go/... crypto/x509/... runtime/pprof github.com/dify-sso/dify-sso/core/internal/cli github.com/dify-sso/dify-sso/core/internal/app github.com/dify-sso/dify-sso/core/internal/openapi github.com/dify-sso/dify-sso/core/internal/operator"
 flags=
 for pattern in $cold; do flags="$flags -gcflags=$pattern=-l"; done
 # shellcheck disable=SC2086 # a list of flags

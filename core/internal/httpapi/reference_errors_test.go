@@ -8,6 +8,7 @@ var whens = map[string]string{
 	// 400
 	"bad_request":         "a parameter or member is missing, repeated or not valid (`details` names it); or the request cannot be read as HTTP",
 	"invalid_json":        "malformed JSON, a doubled member, trailing data, invalid UTF-8, nesting over 32",
+	"https_required":      "plain HTTP on a port where core serves TLS itself",
 	"cannot_act_on_self":  "a member change whose target is the caller",
 	"cannot_act_on_owner": "a member change whose target is the workspace's owner",
 	"role_unchanged":      "the member has that role already",

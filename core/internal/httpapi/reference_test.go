@@ -287,5 +287,5 @@ func answeredWhere() map[string]string {
 // something else, or a command alone shows them.
 var neverAnswered = map[string]bool{
 	"access.ErrStatus": true, "access.ErrLastAdministrator": true, "account.ErrNotFound": true, "console.ErrUnknown": true, "token.ErrUnknown": true,
-	"devicegrant.ErrUserCodeTaken": true, "token.ErrHashTaken": true, "operator.ErrInvalid": true, "operator.ErrNoAccount": true,
+	"devicegrant.ErrUserCodeTaken": true, "token.ErrHashTaken": true, "operator.ErrInvalid": true, "operator.ErrNoAccount": true, "operator.ErrNotEmbedded": true,
 }

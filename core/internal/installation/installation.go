@@ -207,5 +207,9 @@ func (setUp) EventName() string { return "account.setup" }
 
 // AuditKinds are the events of this package, for the reference.
 func AuditKinds() []audit.Kind {
-	return []audit.Kind{{Of: setUp{}, When: "the installation was set up, by a browser or by a command"}}
+	return []audit.Kind{
+		{Of: setUp{}, When: "the installation was set up, by a browser or by a command"},
+		{Of: secretKeyRotated{}, When: "an operator put another SECRET_KEY in the former's place"},
+		{Of: sealingKeyRotated{}, When: "an operator had what the database holds sealed anew, under the first key of SEALING_KEY_FILE"},
+	}
 }

@@ -54,6 +54,7 @@ var places = []place{
 		"limit": by(end("^TestEveryLimitOfARowIsAsked$"), end(limited)), "read": by(end("^TestEveryRouteRefusesOtherMedia$"), end("^TestRequestsOfIntrospection$")), "formGuard": by(end("^TestEveryFormRefusesARepeatedField$"), end(csrf)), "r.first": by(end("^TestTokenAnswer$|^TestPollingInterval$|^TestDeviceCodesThatAreNone$|^TestOAuth2$")),
 		"a.setUpGuard": by(end(setUp)), "a.loopbackGuard": by(end("^TestOtherLoopbackNames$")), "a.bearerGuard": by(end(matrix)), "a.sessionGuard": by(end(matrix)),
 		"a.clientGuard": by(end("^TestWhoMayIntrospect$"), end(matrix)), "a.pageGuard": by(end(setUp), end(matrix)), "a.signedPageGuard": by(end(matrix)),
+		"flag": by(end("^TestBearersAreOff$")), "codes": by(end("^(TestApprovalContext|TestWrongUserCodesAreBounded)$")),
 		"a.csrfHeaderGuard": by(end(csrf)), "a.csrfFormGuard": by(end(csrf)), "a.looseGuard": by(end(csrf)), "a.signInOriginGuard": by(end("^TestForeignOriginsOfRoutesWithoutASession$")),
 	}, second: map[string]string{
 		"guards: bearer: limit": noLimit, "guards: cookieRead: limit": noLimit, "guards: cookieLoose: limit": noLimit, "guards: signIn: limit": noLimit, "guards: static: limit": noLimit,
@@ -107,7 +108,7 @@ var places = []place{
 
 	// Device grant.
 	{file: in("devicegrant", "entry.go"), errs: "*", funcs: "Check", suites: by(own("devicegrant")), second: map[string]string{
-		"Check: !ok": "no proof is made for what is no code", "Check: !cut": "no proof is empty", "Check: return err == nil": "the time is under the proof, so it is ours",
+		"Check: !ok": "no proof is made for what is no code", "Check: return err == nil": "the time is under the proof, so it is ours",
 	}},
 	{file: in("devicegrant", "service.go"), funcs: "Start Find FindPending", suites: also(own("devicegrant"), "^TestDeviceAuthorizationRequest$")},
 	{file: in("devicegrant", "redeem.go"), funcs: "Poll redeem settleFailed", suites: by(own("devicegrant"))},

@@ -132,5 +132,5 @@ func write(path string, guards []guard, known map[string]string) error {
 		}
 		_, _ = fmt.Fprintf(&b, "| `%s` | `%s` |\n", cell(g.what), cell(test))
 	}
-	return os.WriteFile(path, []byte(b.String()), 0o644) //nolint:gosec // a document for everybody
+	return os.WriteFile(path, []byte(b.String()), 0o644)
 }

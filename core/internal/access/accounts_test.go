@@ -105,7 +105,7 @@ func TestSetPassword(t *testing.T) {
 		t.Run(fmt.Sprintf("TK-27 browsers and approvals end, tokens: %t", tokens), func(t *testing.T) {
 			b := newBench(t)
 			m, browser, before := b.login(subjectOf(b.ada)), b.browse(b.ada), b.approved(subjectOf(b.ada))
-			set, err := b.Service.SetPassword(t.Context(), " ADA@example.com", bobsPassword, tokens, operator)
+			set, err := b.SetPassword(t.Context(), " ADA@example.com", bobsPassword, tokens, operator)
 			want := map[bool]int{true: 1}[tokens]
 			if err != nil || set.Receipt.ConsoleSessionsEnded != 1 || set.Receipt.TokensRevoked != want || set.Email != email || set.Status != account.Active {
 				t.Fatalf("%+v, %v", set, err)
@@ -137,7 +137,7 @@ func TestSetPassword(t *testing.T) {
 	t.Run("of an account that never had one, and that is banned", func(t *testing.T) {
 		b := newBench(t)
 		a := b.AddAccount(t, account.Account{ID: canon.NewID(), Email: "bob@example.com", Name: "Bob", Status: account.Banned, CreatedAt: b.Clock.Now(), UpdatedAt: b.Clock.Now()})
-		if set, err := b.Service.SetPassword(t.Context(), a.ID, bobsPassword, false, operator); err != nil || set.Status != account.Banned {
+		if set, err := b.SetPassword(t.Context(), a.ID, bobsPassword, false, operator); err != nil || set.Status != account.Banned {
 			t.Fatalf("%+v, %v", set, err)
 		}
 		if got, _ := b.World.Accounts.ByID(t.Context(), a.ID); got.PasswordHash == "" || got.Status != account.Banned {
@@ -148,15 +148,15 @@ func TestSetPassword(t *testing.T) {
 	t.Run("nobody, a rule and an outage", func(t *testing.T) {
 		b := newBench(t)
 		was, _ := b.World.Accounts.ByID(t.Context(), b.ada.ID)
-		if _, err := b.Service.SetPassword(t.Context(), "bob@example.com", bobsPassword, false, operator); !errors.Is(err, account.ErrNotFound) {
+		if _, err := b.SetPassword(t.Context(), "bob@example.com", bobsPassword, false, operator); !errors.Is(err, account.ErrNotFound) {
 			t.Error(err)
 		}
-		if _, err := b.Service.SetPassword(t.Context(), email, secret.New("short"), false, operator); !errors.Is(err, account.ErrPasswordTooShort) {
+		if _, err := b.SetPassword(t.Context(), email, secret.New("short"), false, operator); !errors.Is(err, account.ErrPasswordTooShort) {
 			t.Error(err)
 		}
 		for _, step := range []string{"Tx.LockEpochs", "Tx.Account", "Tx.ReplacePassword", "Tx.EndBrowsers", "Tx.BumpEpoch", "Tx.EndTokens", "Tx.Append"} {
 			b.faults.Plan(storetest.Fault{Method: step})
-			_, err := b.Service.SetPassword(t.Context(), email, bobsPassword, true, operator)
+			_, err := b.SetPassword(t.Context(), email, bobsPassword, true, operator)
 			unavailable(t, err)
 			if a, _ := b.World.Accounts.ByID(t.Context(), b.ada.ID); a.PasswordHash != was.PasswordHash {
 				t.Errorf("%s: the password is another one", step)

@@ -5,6 +5,7 @@ package apitest_test
 import (
 	"archive/tar"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -24,7 +25,7 @@ func bkTar(t *testing.T, copied []byte, edit func(h *tar.Header, content []byte)
 	w, r := tar.NewWriter(&out), tar.NewReader(bytes.NewReader(copied))
 	for {
 		h, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

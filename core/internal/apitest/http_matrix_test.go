@@ -330,7 +330,7 @@ func TestMatrixDocument(t *testing.T) {
 	}
 	path := filepath.Join("..", "..", "..", "docs", "reference", "matrix.md")
 	if os.Getenv("UPDATE") != "" {
-		if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil { //nolint:gosec // a document for everybody
+		if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

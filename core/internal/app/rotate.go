@@ -185,7 +185,7 @@ func (k keeper) Snapshot(ctx context.Context) (_ operator.Snapshot, err error) {
 			continue
 		}
 		if err == nil {
-			err = os.WriteFile(filepath.Join(place, name), content, 0o600)
+			err = os.WriteFile(filepath.Join(place, name), content, 0o600) //nolint:gosec // both names are ours
 		}
 		if err != nil {
 			return operator.Snapshot{}, err

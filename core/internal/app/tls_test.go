@@ -67,7 +67,7 @@ func TestCertificateSettings(t *testing.T) {
 	if err := os.WriteFile(open, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(open, 0o644); err != nil { //nolint:gosec // what is warned of
+	if err := os.Chmod(open, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	for _, tc := range []struct {

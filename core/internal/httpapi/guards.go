@@ -43,7 +43,7 @@ func (a *api) guards(r row) []fiber.Handler {
 	chain = append(chain, a.shareGuard(r)...)
 	limit := a.limitGuard(r.limits)
 	read := readBody(r)
-	flag := a.flagGuard(r)
+	flag, codes := a.flagGuard(r), a.codeGuard(r)
 	switch r.caller {
 	case open:
 		chain = append(chain, flag...)
@@ -54,11 +54,15 @@ func (a *api) guards(r row) []fiber.Handler {
 	case bearer: // which asks for the flag itself
 		chain = append(chain, a.bearerGuard(r.rule), limit, read)
 	case cookieRead:
-		chain = append(append(chain, a.setUpGuard, a.sessionGuard), flag...)
-		chain = append(append(chain, limit), a.codeGuard(r)...)
+		chain = append(chain, a.setUpGuard, a.sessionGuard)
+		chain = append(chain, flag...)
+		chain = append(chain, limit)
+		chain = append(chain, codes...)
 	case cookieWrite:
-		chain = append(append(chain, a.setUpGuard, a.sessionGuard), flag...)
-		chain = append(append(chain, a.csrfHeaderGuard(r.shared() != private), limit), a.codeGuard(r)...)
+		chain = append(chain, a.setUpGuard, a.sessionGuard)
+		chain = append(chain, flag...)
+		chain = append(chain, a.csrfHeaderGuard(r.shared() != private), limit)
+		chain = append(chain, codes...)
 		chain = append(chain, read)
 	case cookieLoose:
 		chain = append(chain, a.setUpGuard, a.looseGuard, limit, read)
@@ -67,13 +71,17 @@ func (a *api) guards(r row) []fiber.Handler {
 	case setUp:
 		chain = append(chain, a.signInOriginGuard, limit, read)
 	case page:
-		chain = append(append(chain, flag...), a.loopbackGuard, a.pageGuard)
+		chain = append(chain, flag...)
+		chain = append(chain, a.loopbackGuard, a.pageGuard)
 	case pageSigned:
-		chain = append(append(chain, flag...), a.loopbackGuard, a.pageGuard, a.signedPageGuard)
+		chain = append(chain, flag...)
+		chain = append(chain, a.loopbackGuard, a.pageGuard, a.signedPageGuard)
 	case pageWrite:
-		chain = append(append(chain, flag...), a.pageGuard, read, formGuard, a.csrfFormGuard, limit)
+		chain = append(chain, flag...)
+		chain = append(chain, a.pageGuard, read, formGuard, a.csrfFormGuard, limit)
 	case pageSignedWrite:
-		chain = append(append(chain, flag...), a.pageGuard, a.signedPageGuard, read, formGuard, a.csrfFormGuard, limit)
+		chain = append(chain, flag...)
+		chain = append(chain, a.pageGuard, a.signedPageGuard, read, formGuard, a.csrfFormGuard, limit)
 	case static:
 		chain = append(chain, limit)
 	case client:

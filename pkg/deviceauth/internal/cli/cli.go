@@ -69,7 +69,7 @@ func System(version string) Env {
 	}
 }
 
-func descriptor(f *os.File) int { return int(f.Fd()) } //nolint:gosec // a descriptor is no large number
+func descriptor(f *os.File) int { return int(f.Fd()) }
 
 // errTerminated is the cause of a context that SIGTERM ended.
 var errTerminated = errors.New("terminated")

@@ -188,7 +188,8 @@ func (l *login) signedIn(ctx context.Context, v credentials.Vault, entry, before
 	if before.Host == "" || before.TokenID == entry.TokenID && entry.TokenID != "" { // rotated in place
 		return nil
 	}
-	if before.Token.IsZero() || l.end(ctx, before) != nil { // none: its keyring is silent
+	ended := !before.Token.IsZero() && l.end(ctx, before) == nil // zero: its keyring is silent
+	if !ended {
 		l.warn("earlier_sign_in", "the earlier sign-in of this machine as %s could not be ended: end it at %s/account/sessions", plain(before.Email), before.Host)
 		return nil // this sign-in stands; the warning says what is left to do
 	}

@@ -135,7 +135,7 @@ func (v Vault) Open(e Entry) (opened Entry, moved bool, err error) {
 		if to.Kept == InKeyring {
 			_ = v.drop(to)
 		}
-		return e, false, nil //nolint:nilerr // as above
+		return e, false, nil
 	}
 	return to, to.Kept == InKeyring, nil
 }

@@ -89,6 +89,8 @@ func mxWant(t testing.TB, route httpapi.Route, r htRequest, who mxCaller) mxWord
 	word := mxWord{status: want[who.as]}
 	if r.roles != [4]int{} && who.role > 0 {
 		word.status = r.roles[who.role-1]
+		word.code = map[int]string{http.StatusForbidden: "insufficient_workspace_role", http.StatusNotFound: "workspace_not_found"}[word.status]
+		return word
 	}
 	word.code = mxCode(route.Caller, who, word.status)
 	return word

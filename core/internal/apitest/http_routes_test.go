@@ -88,13 +88,13 @@ var htTable = map[string]htRequest{
 	"DELETE /openapi/v1/account/sessions/:id":  {want: htBearer(404)},
 
 	"GET /openapi/v1/workspaces":                                 {want: htBearer(200)},
-	"GET /openapi/v1/workspaces/:workspace":                      {want: htBearer(404)},
-	"POST /openapi/v1/workspaces/:workspace/switch":              {want: htBearer(404)},
-	"GET /openapi/v1/workspaces/:workspace/members":              {want: htBearer(404)},
-	"POST /openapi/v1/workspaces/:workspace/members":             {json: `{"email":"new@example.com","role":"normal"}`, want: htBearer(404)},
-	"DELETE /openapi/v1/workspaces/:workspace/members/:member":   {want: htBearer(404)},
-	"PUT /openapi/v1/workspaces/:workspace/members/:member/role": {json: `{"role":"normal"}`, want: htBearer(404)},
-	"PATCH /openapi/v1/workspaces/:workspace/members/:member":    {json: `{"role":"normal"}`, want: htBearer(404)},
+	"GET /openapi/v1/workspaces/:workspace":                      {want: htBearer(404), roles: [4]int{200, 200, 200, 404}},
+	"POST /openapi/v1/workspaces/:workspace/switch":              {want: htBearer(404), roles: [4]int{200, 200, 200, 404}},
+	"GET /openapi/v1/workspaces/:workspace/members":              {want: htBearer(404), roles: [4]int{200, 200, 200, 404}},
+	"POST /openapi/v1/workspaces/:workspace/members":             {json: `{"email":"new@example.com","role":"normal"}`, want: htBearer(404), roles: [4]int{201, 201, 403, 404}},
+	"DELETE /openapi/v1/workspaces/:workspace/members/:member":   {want: htBearer(404), roles: [4]int{200, 200, 403, 404}},
+	"PUT /openapi/v1/workspaces/:workspace/members/:member/role": {json: `{"role":"admin"}`, want: htBearer(404), roles: [4]int{200, 200, 403, 404}},
+	"PATCH /openapi/v1/workspaces/:workspace/members/:member":    {json: `{"role":"admin"}`, want: htBearer(404), roles: [4]int{200, 200, 403, 404}},
 
 	"POST /console/api/workspaces/switch": {json: `{"tenant_id":"018f0000-0000-7000-8000-000000000001"}`, want: htWrites(404)},
 

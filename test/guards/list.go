@@ -38,6 +38,7 @@ const (
 	csrf    = "^(TestDecisionsComeFromOurOwnPages|TestCSRFOnEveryConsoleWrite)$"
 	bodies  = "^(TestMediaOfBodies|TestBodiesAndHeaderBlocks)$"
 	limited = "^(TestDeviceAuthorizationLimits|TestDeviceDecisionsAreLimited|TestLimitsOfIntrospectionAndRevocation|TestWrongPasswordsAreBounded|TestOneBudgetForANetwork|TestSetUpCodeIsGuarded|TestOrderOfThePipeline|TestManyIdentitiesAtOnce)$"
+	members = "^(TestMemberMatrix|TestWorkspaces|TestWorkspacesOfOthers|TestRolesAreReadByTheAct|TestRemovingAPendingMember|TestInvitations|TestInviteLimits|TestAcceptingAnInvitation|TestActivation|TestMembersPage)$"
 	setUp   = "^(TestBeforeSetUp|TestSetUpByPage|TestSetUpByScript)$"
 )
 
@@ -137,6 +138,11 @@ var places = []place{
 		"RevokeSession: !canon.IsID(id)": "no row has such an id; it spares the question",
 	}},
 	{file: in("access", "target.go"), funcs: "Check bounded", suites: by(own("access"))},
+
+	// Workspaces, who belongs to them and who may come.
+	{file: in("workspace", "members.go"), funcs: "Find Remove SetRole Switch enter target", suites: by(sqlite("members"), end(members))},
+	{file: in("workspace", "invite.go"), funcs: "Invite place mayTake room", skip: []string{"m.Role == role", "s.MemberLimit == 0"}, suites: by(sqlite("members"), end(members))},
+	{file: in("workspace", "invitations.go"), funcs: "Invitation Accept own answer Activate", suites: by(sqlite("members"), end(members), end("^(TestActivatePage|TestLimitOfInvitations|TestAFullWorkspaceOnThePages)$"))},
 
 	// What a request may look like.
 	{file: "pkg/wire/json.go", errs: "*", funcs: "JSON walk loneSurrogate", suites: by(unit("pkg/wire")), second: map[string]string{

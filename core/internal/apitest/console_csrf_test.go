@@ -225,8 +225,17 @@ func TestCSRFOnEveryConsoleWrite(t *testing.T) {
 		foreign: []string{stranger, csrf(other)}, done: sets("device_entry")})
 	run(s, tkWrite{path: "/signin", class: "pageWrite", fields: url.Values{"email": {apitest.OwnerEmail}, "password": {apitest.OwnerPassword}}, cookie: "presession=" + presession,
 		token: before, foreign: []string{stranger, csrf(other)}, done: sets("console_session")})
-	run(s, tkWrite{path: loginPath, class: "signIn", json: tkLoginBody(apitest.OwnerEmail, tkEncoded(apitest.OwnerPassword), false), cookie: "x=y", done: sets("console_session")})
 	session = tkSignIn(t, s, false)
+	run(s, tkWrite{path: loginPath, class: "signIn", json: tkLoginBody(apitest.OwnerEmail, tkEncoded(apitest.OwnerPassword), false), cookie: "x=y", done: sets("console_session")})
+	tkMemberWrites(t, s, run, signed, func(w tkWrite) tkWrite {
+		w.cookie, w.token, w.foreign = "presession="+presession, before, []string{stranger, csrf(other)}
+		return w
+	})
+	run(s, signed(tkWrite{path: "/account/security/end", class: "pageSignedWrite", fields: url.Values{}, done: gone(other)}))
+	other = tkSignIn(t, s, false)
+	run(s, signed(tkWrite{path: "/account/security", class: "pageSignedWrite", done: gone(session),
+		fields: url.Values{"password": {apitest.OwnerPassword}, "new_password": {apitest.OwnerPassword}, "password_again": {apitest.OwnerPassword}}}))
+	session, other = tkSignIn(t, s, false), tkSignIn(t, s, false)
 	run(s, signed(tkWrite{path: passwordPath, class: "cookieWrite", json: `{"password":"` + apitest.OwnerPassword + `","new_password":"` + apitest.OwnerPassword + `"}`, done: gone(session)}))
 	firstPresession, first := tkPresession(t, fresh, "/setup")
 	run(fresh, tkWrite{path: "/setup", class: "pageWrite", cookie: "presession=" + firstPresession, token: first, foreign: []string{before}, done: sets("console_session"),

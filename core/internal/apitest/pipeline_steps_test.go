@@ -37,7 +37,7 @@ func TestOrderOfThePipeline(t *testing.T) {
 		for _, header := range []string{"", "Basic " + malformed, "Bearer", "Bearer ", "Bearer\t" + malformed, malformed} {
 			a := ask(htAccount, "Authorization", header)
 			wantAnswer(t, a, http.StatusUnauthorized, "unauthorized")
-			if got := a.Header.Get("WWW-Authenticate"); got != `Bearer realm="api"` {
+			if got := a.Header.Get("WWW-Authenticate"); got != `Bearer realm="api", resource_metadata="`+s.URL+`/.well-known/oauth-protected-resource/openapi/v1"` {
 				t.Errorf("%q: challenge %q", header, got)
 			}
 		}

@@ -30,7 +30,8 @@ var errRehashed = errors.New("access: the password hash has changed")
 // ErrTombstones is a 503 after a change of password that took place: what it ended is
 // ended, and its tombstones are still being written. It is a sentinel of its own: any
 // other 503 has changed nothing.
-var ErrTombstones = fault.New(fault.Unavailable, fault.ErrUnavailable.Code(), fault.ErrUnavailable.Text()).Hinted("The password has been changed. Sign in with the new one.")
+var ErrTombstones = fault.New(fault.Unavailable, fault.ErrUnavailable.Code(), fault.ErrUnavailable.Text()).
+	RetryAfter(fault.ErrUnavailable.Retry()).Hinted("The password has been changed. Sign in with the new one.")
 
 // ChangePassword sets a new password. The epoch moves and every browser of the account
 // is signed out but the present one, which goes on under a new value: nobody who knew

@@ -249,6 +249,7 @@ func (c *Contract) checkRequest(e Exchange, op *openapi.Operation, place string)
 		return nil
 	}
 	media, _, _ := strings.Cut(e.Header.Get("Content-Type"), ";")
+	media = strings.ToLower(media) // RFC 9110 section 8.3.1
 	schema, ok := op.Body.Content[media]
 	if !ok {
 		return e.misfit("it was served with the content type %q, which the document does not list", media)

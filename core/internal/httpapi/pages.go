@@ -128,7 +128,7 @@ func (a *api) language(c *fiber.Ctx) string {
 }
 
 // kept are the parameters that a page keeps when its language changes.
-var kept = []string{"user_code", "return_to", "outcome", "kind", "id", "page", "token"}
+var kept = []string{"user_code", "return_to", "outcome", "kind", "id", "page"}
 
 // formPages are the pages that show a form whose address takes no GET of its own.
 var formPages = map[string]string{
@@ -149,6 +149,9 @@ func (a *api) otherLanguage(c *fiber.Ctx, lang string) string {
 			if v := c.Query(name); v != "" {
 				q.Set(name, v)
 			}
+		}
+		if link := c.Query("token"); path == "/activate" && link != "" {
+			q.Set("token", link)
 		}
 	} else {
 		if page, ok := formPages[path]; ok {

@@ -36,7 +36,8 @@ var (
 	// ErrTombstones is a 503 after an activation that took place: what it ended is ended,
 	// and its tombstones are still being written. It is a sentinel of its own: any other
 	// 503 has changed nothing.
-	ErrTombstones = fault.New(fault.Unavailable, fault.ErrUnavailable.Code(), fault.ErrUnavailable.Text()).Hinted("Your account is ready. Sign in with its new password.")
+	ErrTombstones = fault.New(fault.Unavailable, fault.ErrUnavailable.Code(), fault.ErrUnavailable.Text()).
+			RetryAfter(fault.ErrUnavailable.Retry()).Hinted("Your account is ready. Sign in with its new password.")
 )
 
 // The ways in which the input of a call is refused; the caller names the field.

@@ -90,7 +90,7 @@ var places = []place{
 	// Who may call.
 	{file: in("authz", "bearer.go"), errs: "*", funcs: "Authenticate resolve bearer refuse", skip: []string{
 		"policy, err := b.Limits.Policy(limits.BearerToken); err != nil",
-	}, suites: by(own("authz"), end("^Test(ForwardAuth|LimitsOfForwardAuth|OrderOfThePipeline|BearersThatAreNone|BadBearers)$"))},
+	}, suites: by(own("authz"), end("^Test(ForwardAuth|LimitsOfForwardAuth|OrderOfThePipeline|BearersThatAreNone|BadBearers|BearersAreOff)$"))},
 	{file: in("authz", "clients.go"), errs: "*", funcs: "NewClients Authenticate matches basic", suites: by(own("authz")), second: map[string]string{
 		"Authenticate: !ok":                        "what is no Basic header has no secret, and no client is without one",
 		"Authenticate: !known":                     "nobody's digest is nought",
@@ -140,7 +140,12 @@ var places = []place{
 	{file: in("access", "target.go"), funcs: "Check bounded", suites: by(own("access"))},
 
 	// Workspaces, who belongs to them and who may come.
-	{file: in("workspace", "members.go"), funcs: "Find Remove SetRole Switch enter target", skip: []string{"place.Current"}, suites: by(sqlite("members"), end(members))},
+	{file: in("workspace", "members.go"), funcs: "Find Remove SetRole Switch enter target", skip: []string{"place.Current"}, suites: by(sqlite("members"), end(members)), second: map[string]string{
+		"Remove: _, err := tx.LockAccount(ctx, member); errors.Is(err, account.ErrNotFound)":    "who is gone is no member, and no row goes",
+		"Switch: !canon.IsID(workspaceID)":                                                      "no workspace has such an id; it spares the question",
+		"Switch: _, err := tx.LockAccount(ctx, accountID); errors.Is(err, account.ErrNotFound)": "who is gone is a member of nothing",
+		"Switch: !place.Current":                                                                "a removal waits for the account's lock, which this act holds",
+	}},
 	{file: in("workspace", "invite.go"), funcs: "Invite place mayTake room", skip: []string{"m.Role == role", "s.MemberLimit == 0", "!held", "listed"}, suites: by(sqlite("members"), end(members))},
 	{file: in("workspace", "invitations.go"), funcs: "Invitation Accept own answer Activate", suites: by(sqlite("members"), end(members), end("^(TestActivatePage|TestLimitOfInvitations|TestAFullWorkspaceOnThePages)$"))},
 

@@ -177,7 +177,7 @@ func TestSetAdministrator(t *testing.T) {
 		b := newBench(t)
 		b.administrator("first@example.com")
 		for _, c := range []struct{ to, changed bool }{{true, true}, {true, false}, {false, true}, {false, false}} {
-			change, err := b.Service.SetAdministrator(t.Context(), email, c.to, operator)
+			change, err := b.SetAdministrator(t.Context(), email, c.to, operator)
 			if err != nil || change.Changed != c.changed || change.Administrator != c.to || change.AccountID != b.ada.ID || mark(b, b.ada.ID) != c.to {
 				t.Fatalf("%+v: %+v, %v", c, change, err)
 			}
@@ -193,13 +193,13 @@ func TestSetAdministrator(t *testing.T) {
 		b := newBench(t)
 		first, second := b.administrator("first@example.com"), b.administrator("second@example.com")
 		b.set(second.ID, account.Banned)
-		if _, err := b.Service.SetAdministrator(t.Context(), first.ID, false, operator); !errors.Is(err, access.ErrLastAdministrator) || !mark(b, first.ID) {
+		if _, err := b.SetAdministrator(t.Context(), first.ID, false, operator); !errors.Is(err, access.ErrLastAdministrator) || !mark(b, first.ID) {
 			t.Error(err)
 		}
-		if change, err := b.Service.SetAdministrator(t.Context(), second.ID, false, operator); err != nil || !change.Changed {
+		if change, err := b.SetAdministrator(t.Context(), second.ID, false, operator); err != nil || !change.Changed {
 			t.Errorf("of a banned one: %+v, %v", change, err)
 		}
-		if _, err := b.Service.SetAdministrator(t.Context(), second.ID, true, operator); !errors.Is(err, access.ErrNotActive) || mark(b, second.ID) {
+		if _, err := b.SetAdministrator(t.Context(), second.ID, true, operator); !errors.Is(err, access.ErrNotActive) || mark(b, second.ID) {
 			t.Error(err)
 		}
 	})
@@ -209,7 +209,7 @@ func TestSetAdministrator(t *testing.T) {
 		var wg sync.WaitGroup
 		errs := make([]error, len(all))
 		for i, a := range all {
-			wg.Go(func() { _, errs[i] = b.Service.SetAdministrator(context.Background(), a.ID, false, operator) })
+			wg.Go(func() { _, errs[i] = b.SetAdministrator(context.Background(), a.ID, false, operator) })
 		}
 		wg.Wait()
 		if n := b.Count(t, `SELECT count(*) FROM accounts WHERE deployment_admin = $1`, true); n != 1 || (errs[0] == nil) == (errs[1] == nil) {
@@ -220,7 +220,7 @@ func TestSetAdministrator(t *testing.T) {
 		b := newBench(t)
 		for _, step := range []string{"Tx.LockEpochs", "Tx.Account", "Tx.SetAdministrator", "Tx.Append"} {
 			b.faults.Plan(storetest.Fault{Method: step})
-			_, err := b.Service.SetAdministrator(t.Context(), email, true, operator)
+			_, err := b.SetAdministrator(t.Context(), email, true, operator)
 			unavailable(t, err)
 			if mark(b, b.ada.ID) {
 				t.Error(step)

@@ -106,6 +106,18 @@ func (g *gate) ask(rule authz.Rule, headers ...string) (authz.Caller, error) {
 	return g.Authenticate(g.t.Context(), rule, presented(headers...))
 }
 
+func TestBearersAreSwitchedOff(t *testing.T) {
+	t.Run("DF-40 whoever asks, and before anything is counted", func(t *testing.T) {
+		g := newGate(t, nil)
+		g.Disabled = true
+		for _, header := range []string{"Bearer " + good, "Bearer x", ""} {
+			if who, err := g.ask(authz.Rule{Subjects: anybody}, header); !errors.Is(err, authz.ErrDisabled) || len(who.Limits) > 0 {
+				t.Errorf("%q: %+v, %v", header, who, err)
+			}
+		}
+	})
+}
+
 func TestTheHeader(t *testing.T) {
 	for _, tc := range []struct {
 		name    string

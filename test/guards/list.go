@@ -141,15 +141,19 @@ var places = []place{
 
 	// Workspaces, who belongs to them and who may come.
 	{file: in("workspace", "members.go"), funcs: "Find Remove SetRole Switch enter target", skip: []string{"place.Current"}, suites: by(sqlite("members"), end(members)), second: map[string]string{
-		"Remove: _, err := tx.LockAccount(ctx, member); errors.Is(err, account.ErrNotFound)":    "who is gone is no member, and no row goes",
-		"Switch: !canon.IsID(workspaceID)":                                                      "no workspace has such an id; it spares the question",
+		"Remove: _, err := tx.LockAccount(ctx, member); errors.Is(err, account.ErrNotFound)": "who is gone is no member, and no row goes",
+		"target: !canon.IsID(member)":      "no member has such an id; it spares the question",
+		"Switch: !canon.IsID(workspaceID)": "no workspace has such an id; it spares the question",
 		"Switch: _, err := tx.LockAccount(ctx, accountID); errors.Is(err, account.ErrNotFound)": "who is gone is a member of nothing",
 		"Switch: !place.Current": "a removal waits for the account's lock, which this act holds",
 	}},
 	{file: in("workspace", "invite.go"), funcs: "Invite place mayTake room", skip: []string{"m.Role == role", "s.MemberLimit == 0", "!held", "listed", "err != nil && !errors.Is(err, ErrMemberNotFound)"}, suites: by(sqlite("members"), end(members))},
 	{file: in("workspace", "invitations.go"), funcs: "Invitation Accept own answer Activate", suites: by(sqlite("members"), end(members), end("^(TestActivatePage|TestLimitOfInvitations|TestAFullWorkspaceOnThePages)$")), second: map[string]string{
 		"Invitation: len(link.Reveal()) != tokenLength": "no invitation has the digest of another text; it spares the question",
-		"Accept: a.Status != account.Active":            "it is for a ban in that very moment, and what a banned account accepts opens nothing",
+		"own: i.Pending()": "a pending account has no session to answer with",
+		"answer: _, err := tx.LockWorkspace(ctx, i.WorkspaceID); errors.Is(err, ErrNotFound)": "the look at the invitation has asked; this is for a workspace that goes in that very moment",
+		"Activate: !i.Pending()":             "an account is activated while it is pending, and not again",
+		"Accept: a.Status != account.Active": "it is for a ban in that very moment, and what a banned account accepts opens nothing",
 	}},
 
 	// What a request may look like.

@@ -61,14 +61,21 @@ func TestEveryViewByTheCheckerInChromium(t *testing.T) {
 			t.Fatalf("%q", found)
 		}
 	})
-	for _, lang := range pgLanguages {
+	for i, lang := range pgLanguages {
+		// One language wide and light, and narrow and dark; the other the reverse. What a
+		// checker finds by scheme or width does not depend on the words.
+		shapes := []int{0, 3}
+		if i > 0 {
+			shapes = []int{1, 2}
+		}
 		views := pgViews(t, lang.accept)
 		c := openChromium(t, pgGallery(t, views), "axe", lang.accept, true)
 		for _, v := range views {
 			t.Run("W-19 "+lang.html+" "+v.name, func(t *testing.T) {
 				c.t = t
 				look(c, v.name)
-				for _, shape := range pgShapes[:4] {
+				for _, k := range shapes {
+					shape := pgShapes[k]
 					shape.show(c)
 					for _, finding := range axeFindings(c) {
 						t.Errorf("%s: %s", shape.name, finding)

@@ -130,6 +130,9 @@ func TestOnlyThePruningOfAuditTouchesAuditRows(t *testing.T) {
 				if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 					return err
 				}
+				if strings.Contains(path, "storetest") { // which no program contains
+					return nil
+				}
 				src, err := os.ReadFile(path)
 				if err != nil {
 					return err
@@ -137,7 +140,7 @@ func TestOnlyThePruningOfAuditTouchesAuditRows(t *testing.T) {
 				for range touches(string(src)) {
 					touching = append(touching, filepath.Base(path))
 				}
-				if strings.Contains(string(src), "AuditPrune{") && !strings.Contains(path, "storetest") {
+				if strings.Contains(string(src), "AuditPrune{") {
 					naming = append(naming, filepath.Base(path))
 				}
 				return nil

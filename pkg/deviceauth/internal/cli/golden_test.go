@@ -213,16 +213,16 @@ func TestTranscripts(t *testing.T) {
 			}
 			s.expect(4, "token")
 			s.login()
-			s.ring.silent = true
+			s.ring.silent.Store(true)
 			s.expect(1, "token")
 			s.expect(1, "token", "-o", "json")
 			s.expect(1, "login", "--store", "keyring")
 			s.expect(0, "login") // an earlier one in the keyring, this one in the file
 			s.expect(0, "token")
 			s.expect(0, "logout")
-			s.ring.silent = false
+			s.ring.silent.Store(false)
 			s.login()
-			s.ring.silent = true
+			s.ring.silent.Store(true)
 			s.expect(0, "logout")
 			time.Sleep(time.Hour) // the keyring does in the end what it was asked for
 		},

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -159,11 +160,11 @@ func (s *stage) stored() string {
 type ring struct {
 	mu     sync.Mutex
 	items  map[string]string
-	silent bool // it asks a person who is not there
+	silent atomic.Bool // it asks a person who is not there
 }
 
 func (r *ring) wait() {
-	if r.silent {
+	if r.silent.Load() {
 		time.Sleep(time.Minute)
 	}
 }

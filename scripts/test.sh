@@ -31,12 +31,15 @@ fi
 # Beside the rest, and without the race detector, run the suites that wait most of the
 # time: the pages in Chromium, the same end-to-end tests as below once more, on Postgres
 # and Redis, and what drives processes of core. The code of all is raced by the others.
+tables='^(TestEveryRouteForEveryCaller|TestOtherOriginsOnEveryRoute|TestFailuresThatAnotherOriginCanRead|TestCSRFOnEveryConsoleWrite)$'
 beside=$(mktemp)
 trap 'rm -f "$beside"' EXIT
 (
 	echo "In Chromium:"
 	go test -count=1 -shuffle=on -timeout 15m -run 'InChromium$' ./core/internal/apitest
 	pages=$?
+	echo "Tables of thousands of requests, one after the other:"
+	go test -count=1 -timeout 10m -run "$tables" ./core/internal/apitest || pages=1
 	echo "On Postgres and Redis:"
 	APITEST_STORES=fleet go test -count=1 -shuffle=on -timeout 15m -skip 'InChromium$' ./core/internal/apitest
 	fleet=$?
@@ -46,7 +49,7 @@ trap 'rm -f "$beside"' EXIT
 ) >"$beside" 2>&1 &
 others=$!
 # shellcheck disable=SC2086 # a list of packages
-go test -count=1 -shuffle=on -timeout 18m -skip 'InChromium$' $race ${RACED:?run it by make test}
+go test -count=1 -shuffle=on -timeout 18m -skip "InChromium\$|$tables" $race ${RACED:?run it by make test}
 status=$?
 wait "$others" || status=1
 cat "$beside"

@@ -200,7 +200,7 @@ func (a *App) build(ctx context.Context, k *keys) error {
 		Tokens: a.tokens, Workspaces: workspaces, Members: a.Members, Bearer: bearer, Clients: s.clients, Limits: a.limits, UI: webui.New(s.Public),
 		Recorder: recorder, Log: a.opts.Log, Now: now, Public: s.Public, Version: a.opts.Version, Kinds: kinds,
 		SessionMax: days(s.SessionMaxDays), LinkedCodes: s.LinkedCodes, Ready: func() bool { return a.answering(context.Background()).Ready() },
-		Origins: s.CORSAllowOrigins, WithoutAPI: !s.OpenAPIEnabled, WithoutBearers: !s.EnableBearer,
+		Origins: s.CORSAllowOrigins, WithoutAPI: !s.OpenAPIEnabled,
 	})
 }
 

@@ -59,8 +59,6 @@ type Deps struct {
 	Origins []string
 	// WithoutAPI: OPENAPI_ENABLED is off, and the API with its pages does not exist.
 	WithoutAPI bool
-	// WithoutBearers: ENABLE_OAUTH_BEARER is off. What Bearer says has to fit.
-	WithoutBearers bool
 }
 
 type api struct {
@@ -77,9 +75,6 @@ func Mount(app *fiber.App, d Deps) error {
 	if d.Installation == nil || d.Access == nil || d.Console == nil || d.Devices == nil || d.Entries == nil || d.Tokens == nil || d.Workspaces == nil || d.Members == nil ||
 		d.Bearer == nil || d.Clients == nil || d.Limits == nil || d.UI == nil || d.Recorder == nil || d.Log == nil || d.Now == nil || d.Public == nil || d.Kinds == nil || d.Ready == nil {
 		return errors.New("httpapi: every dependency is required")
-	}
-	if d.WithoutBearers != d.Bearer.Disabled {
-		return errors.New("httpapi: the routes and the pipeline behind them disagree about bearers")
 	}
 	a := newAPI(d)
 	rows, err := a.rows()

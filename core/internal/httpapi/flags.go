@@ -49,7 +49,7 @@ var switchable = []caller{open, bearer, cookieRead, cookieWrite, page, pageSigne
 // flagGuard refuses what is switched off, at the place that the chain of the row's caller
 // gives it.
 func (a *api) flagGuard(r row) []fiber.Handler {
-	if !a.WithoutBearers || !r.switched() {
+	if !a.Bearer.Disabled || !r.switched() {
 		return nil
 	}
 	return []fiber.Handler{func(*fiber.Ctx) error { return authz.ErrDisabled }}

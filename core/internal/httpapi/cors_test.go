@@ -8,6 +8,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/dify-sso/dify-sso/core/internal/authz"
 	"github.com/dify-sso/dify-sso/pkg/server"
 )
 
@@ -52,7 +53,7 @@ func TestRowsOfOtherOrigins(t *testing.T) {
 		{"DF-40 M-24 codes without an account", row{method: "POST", path: "/x", caller: open, codes: true, handle: nothing}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if err := (&api{}).mount(newFrame(t, io.Discard), tc.row); err == nil {
+			if err := bare().mount(newFrame(t, io.Discard), tc.row); err == nil {
 				t.Error("it is mounted")
 			}
 		})
@@ -65,4 +66,11 @@ func TestRowsOfOtherOrigins(t *testing.T) {
 	})
 }
 
-func newListed() *api { return &api{Deps: Deps{Origins: []string{"https://front.example"}}} }
+func newListed() *api {
+	a := bare()
+	a.Origins = []string{"https://front.example"}
+	return a
+}
+
+// bare mounts rows and serves none.
+func bare() *api { return &api{Deps: Deps{Bearer: &authz.BearerAuthenticator{}}} }

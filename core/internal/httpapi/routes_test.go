@@ -41,7 +41,7 @@ func TestIncompleteRowsAreRefused(t *testing.T) {
 		{"M-24 an API with a page's failures", row{method: "GET", path: "/x", caller: open, shape: server.Page, handle: nothing}, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if err := (&api{}).mount(newFrame(t, io.Discard), tc.row); (err == nil) != tc.ok {
+			if err := bare().mount(newFrame(t, io.Discard), tc.row); (err == nil) != tc.ok {
 				t.Errorf("got %v", err)
 			}
 		})
@@ -49,7 +49,7 @@ func TestIncompleteRowsAreRefused(t *testing.T) {
 }
 
 func TestRouterAndTableAreCompared(t *testing.T) {
-	a := &api{}
+	a := bare()
 	mounted := func(t *testing.T, rows []row) *fiber.App {
 		t.Helper()
 		app := newFrame(t, io.Discard)

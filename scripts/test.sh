@@ -30,22 +30,27 @@ fi
 
 # Beside the rest, and without the race detector, run the suites that wait most of the
 # time: the pages in Chromium, the same end-to-end tests as below once more, on Postgres
-# and Redis, and what drives processes of core. The code of all is raced by the others.
+# and Redis, and after them what drives processes of core. Tables of thousands of requests
+# one after the other are here too. The code of all is raced by the others.
 tables='^(TestEveryRouteForEveryCaller|TestOtherOriginsOnEveryRoute|TestFailuresThatAnotherOriginCanRead|TestCSRFOnEveryConsoleWrite)$'
-beside=$(mktemp)
-trap 'rm -f "$beside"' EXIT
+beside=$(mktemp) stores=$(mktemp)
+trap 'rm -f "$beside" "$stores"' EXIT
 (
+	(
+		echo "On Postgres and Redis:"
+		APITEST_STORES=fleet go test -count=1 -shuffle=on -timeout 18m -skip 'InChromium$' ./core/internal/apitest
+	) >"$stores" 2>&1 &
+	fleet=$!
+	failed=0
 	echo "In Chromium:"
-	go test -count=1 -shuffle=on -timeout 15m -run 'InChromium$' ./core/internal/apitest
-	pages=$?
-	echo "Tables of thousands of requests, one after the other:"
-	go test -count=1 -timeout 10m -run "$tables" ./core/internal/apitest || pages=1
-	echo "On Postgres and Redis:"
-	APITEST_STORES=fleet go test -count=1 -shuffle=on -timeout 15m -skip 'InChromium$' ./core/internal/apitest
-	fleet=$?
+	go test -count=1 -shuffle=on -timeout 18m -run 'InChromium$' ./core/internal/apitest || failed=1
+	echo "Tables, embedded:"
+	go test -count=1 -timeout 18m -run "$tables" ./core/internal/apitest || failed=1
+	wait "$fleet" || failed=1
+	cat "$stores"
 	echo "Processes of core:"
-	go test -count=1 -timeout 15m ./test/fault/... ./bench/... || exit 1
-	exit "$((pages + fleet))"
+	go test -count=1 -timeout 15m ./test/fault/... ./bench/... || failed=1
+	exit "$failed"
 ) >"$beside" 2>&1 &
 others=$!
 # shellcheck disable=SC2086 # a list of packages

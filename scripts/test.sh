@@ -32,13 +32,15 @@ fi
 # time: the pages in Chromium, the same end-to-end tests as below once more, on Postgres
 # and Redis, and after them what drives processes of core. Tables of thousands of requests
 # one after the other are here too. The code of all is raced by the others.
-tables='^(TestEveryRouteForEveryCaller|TestOtherOriginsOnEveryRoute|TestFailuresThatAnotherOriginCanRead|TestCSRFOnEveryConsoleWrite)$'
+# What looks at headers, words and pages alone is not asked again on Postgres and Redis.
+pages='TestOtherOriginsOnEveryRoute|TestFailuresThatAnotherOriginCanRead|TestEveryViewIsTheOneThatWasLookedAt|TestRulesOfEveryPage|TestHeadersOfEveryRoute|TestEveryRouteRefusesOtherMedia'
+tables="^($pages|TestEveryRouteForEveryCaller|TestCSRFOnEveryConsoleWrite|TestEveryLimitOfARowIsAsked|TestRefusedSignIn)\$"
 beside=$(mktemp) stores=$(mktemp)
 trap 'rm -f "$beside" "$stores"' EXIT
 (
 	(
 		echo "On Postgres and Redis:"
-		APITEST_STORES=fleet go test -count=1 -shuffle=on -timeout 18m -skip 'InChromium$' ./core/internal/apitest
+		APITEST_STORES=fleet go test -count=1 -shuffle=on -timeout 18m -skip "InChromium\$|^($pages)\$" ./core/internal/apitest
 	) >"$stores" 2>&1 &
 	fleet=$!
 	failed=0

@@ -9,3 +9,9 @@ import "embed"
 //
 //go:embed core/postgres/*.sql core/sqlite/*.sql
 var Core embed.FS
+
+// Bridge holds the schema of sso-bridge in the same way: bridge/postgres and
+// bridge/sqlite.
+//
+//go:embed bridge/postgres/*.sql bridge/sqlite/*.sql
+var Bridge embed.FS

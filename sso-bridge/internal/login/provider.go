@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package login
+
+import (
+	"context"
+	"time"
+
+	"github.com/dify-sso/dify-sso/pkg/secret"
+	"github.com/dify-sso/dify-sso/sso-bridge/internal/connection"
+	"github.com/dify-sso/dify-sso/sso-bridge/internal/identity"
+)
+
+// Material is what an attempt draws at its creation, written once and sealed.
+type Material struct {
+	// Verifier is the PKCE code verifier (RFC 7636 section 4.1), 43 characters.
+	Verifier secret.Text
+	// Nonce is that of OpenID Connect, 22 characters.
+	Nonce secret.Text
+	// RequestedAt is when the provider is asked, for the age of a sign-in.
+	RequestedAt time.Time
+	ForceAuthn  bool
+	Locale      string // en or zh-Hans
+	LoginHint   string // the address that was typed, or empty
+}
+
+// Request is one question to a provider.
+type Request struct {
+	Serving connection.Serving
+	// State is the handle, the only thing of ours that travels.
+	State secret.Text
+	// RedirectURI is our callback's address, exactly as published.
+	RedirectURI string
+	Material    Material
+}
+
+// Answer is what came to the callback of a request that was claimed.
+type Answer struct {
+	Request
+	// Code is the authorization code; Error and Description are the provider's refusal.
+	// Exactly one of Code and Error is set.
+	Code        secret.Text
+	Error       string
+	Description string
+	// Issuer is the iss of the callback (RFC 9207), with IssuerSent when there was one.
+	Issuer     string
+	IssuerSent bool
+}
+
+// Provider speaks one protocol. It takes values, never a request of the browser. Every
+// refusal is a *failure.Error.
+type Provider interface {
+	// Address gives where the browser is sent.
+	Address(ctx context.Context, r Request) (string, error)
+	// Verify judges an answer and gives what its verified bytes say. Facts of the
+	// exchange, such as the provider's host and the algorithm, are noted in t.
+	Verify(ctx context.Context, a Answer, t *Trace) (identity.Claims, error)
+}

@@ -20,8 +20,8 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/apitest"
 	"github.com/dify-sso/dify-sso/core/internal/cli"
 	"github.com/dify-sso/dify-sso/core/internal/control"
-	"github.com/dify-sso/dify-sso/core/internal/datadir"
 	"github.com/dify-sso/dify-sso/core/internal/operator"
+	"github.com/dify-sso/dify-sso/pkg/datadir"
 )
 
 // ctSaid is what a command has said and how it ended.

@@ -23,7 +23,6 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/apitest"
 	"github.com/dify-sso/dify-sso/core/internal/app"
 	"github.com/dify-sso/dify-sso/core/internal/cli"
-	"github.com/dify-sso/dify-sso/core/internal/datadir"
 	"github.com/dify-sso/dify-sso/core/internal/limits"
 	"github.com/dify-sso/dify-sso/pkg/audit"
 	"github.com/dify-sso/dify-sso/pkg/secret"
@@ -175,7 +174,7 @@ func dvServeOn(t *testing.T, dir, scheme string, env []string, more ...string) *
 		go func() { _ = cmd.Wait(); close(p.ended) }()
 		t.Cleanup(func() { _ = cmd.Process.Kill(); <-p.ended })
 		if strings.HasPrefix(line, "serving ") {
-			db, err := sqldb.OpenSQLite(context.Background(), filepath.Join(dir, datadir.DatabaseFile))
+			db, err := sqldb.OpenSQLite(context.Background(), filepath.Join(dir, app.DatabaseFile))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -15,7 +15,6 @@ import (
 
 	"github.com/dify-sso/dify-sso/core/internal/apitest"
 	"github.com/dify-sso/dify-sso/core/internal/app"
-	"github.com/dify-sso/dify-sso/core/internal/datadir"
 	"github.com/dify-sso/dify-sso/pkg/secret"
 )
 
@@ -89,8 +88,8 @@ func TestNoSecretIsLeftBehind(t *testing.T) {
 		if err != nil || names < 3 {
 			t.Fatalf("%d files, %v", names, err)
 		}
-		db, err := os.ReadFile(filepath.Join(r.s.Dir, datadir.DatabaseFile))
-		wal, _ := os.ReadFile(filepath.Join(r.s.Dir, datadir.DatabaseFile+"-wal"))
+		db, err := os.ReadFile(filepath.Join(r.s.Dir, app.DatabaseFile))
+		wal, _ := os.ReadFile(filepath.Join(r.s.Dir, app.DatabaseFile+"-wal"))
 		if err != nil {
 			t.Fatal(err)
 		}

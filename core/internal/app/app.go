@@ -17,7 +17,6 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/authz"
 	"github.com/dify-sso/dify-sso/core/internal/console"
 	"github.com/dify-sso/dify-sso/core/internal/control"
-	"github.com/dify-sso/dify-sso/core/internal/datadir"
 	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
 	"github.com/dify-sso/dify-sso/core/internal/httpapi"
 	"github.com/dify-sso/dify-sso/core/internal/installation"
@@ -30,6 +29,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/workspace"
 	"github.com/dify-sso/dify-sso/pkg/audit"
 	"github.com/dify-sso/dify-sso/pkg/clientip"
+	"github.com/dify-sso/dify-sso/pkg/datadir"
 	"github.com/dify-sso/dify-sso/pkg/server"
 	"github.com/dify-sso/dify-sso/pkg/telemetry"
 )
@@ -118,7 +118,7 @@ func New(ctx context.Context, s *Settings, o Options) (*App, error) {
 // build wires the services, then the routes.
 func (a *App) build(ctx context.Context, k *keys) error {
 	s, st, now := a.Settings, a.Stores, a.opts.Now
-	metrics := telemetry.NewMetrics("core", a.opts.Version)
+	metrics := telemetry.NewMetrics(Program, a.opts.Version)
 	recorder, err := audit.NewRecorder(st.Audit, a.opts.Log)
 	if err != nil {
 		return err

@@ -18,11 +18,11 @@ import (
 	"time"
 
 	"github.com/dify-sso/dify-sso/core/internal/account"
-	"github.com/dify-sso/dify-sso/core/internal/datadir"
 	"github.com/dify-sso/dify-sso/core/internal/installation"
 	"github.com/dify-sso/dify-sso/core/internal/operator"
 	"github.com/dify-sso/dify-sso/core/internal/sqlstore"
 	"github.com/dify-sso/dify-sso/pkg/audit"
+	"github.com/dify-sso/dify-sso/pkg/datadir"
 	"github.com/dify-sso/dify-sso/pkg/sqldb"
 	"github.com/dify-sso/dify-sso/pkg/telemetry"
 )
@@ -107,7 +107,7 @@ func digestOf(path string) (size int64, sum string, err error) {
 // so that there is never a database without its keys. It returns ErrNotABackup,
 // installation.ErrKeyChanged, sqlstore.ErrSchemaNewer.
 func Restore(ctx context.Context, s *Settings, from io.Reader) (m Manifest, err error) {
-	dir, err := datadir.Open(s.DataDir)
+	dir, err := datadir.Open(Program, s.DataDir)
 	if err != nil {
 		return m, err
 	}
@@ -151,7 +151,7 @@ func vacant(dir *datadir.Dir) error {
 	for _, e := range entries {
 		name := e.Name()
 		switch {
-		case name == "lock", name != datadir.DatabaseFile && IsInstallationFile(name):
+		case name == "lock", name != DatabaseFile && IsInstallationFile(name):
 		case strings.HasPrefix(name, restorePrefix):
 			if err := os.RemoveAll(dir.Path(name)); err != nil {
 				return err
@@ -198,7 +198,7 @@ func unpack(from io.Reader, place string) (m Manifest, err error) {
 	}
 	for i, file := range m.Files {
 		last := i == len(m.Files)-1
-		if !IsInstallationFile(file.Name) || last != (file.Name == datadir.DatabaseFile) || !last && file.Size > maxKeyFile {
+		if !IsInstallationFile(file.Name) || last != (file.Name == DatabaseFile) || !last && file.Size > maxKeyFile {
 			return m, ErrNotABackup
 		}
 		head, err := in.Next()
@@ -236,11 +236,11 @@ func unpackFile(in io.Reader, path string, file CopiedFile) error {
 
 // judgeCopy opens a copy aside, as a start would, and changes nothing that lasts.
 func judgeCopy(ctx context.Context, s *Settings, place string) (err error) {
-	path := filepath.Join(place, datadir.DatabaseFile)
+	path := filepath.Join(place, DatabaseFile)
 	if err := sqldb.CheckSQLite(ctx, path); err != nil {
 		return errors.Join(ErrNotABackup, err)
 	}
-	dir, err := datadir.Open(place)
+	dir, err := datadir.Open(Program, place)
 	if err != nil {
 		return err
 	}

@@ -7,9 +7,9 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/dify-sso/dify-sso/core/internal/datadir"
 	"github.com/dify-sso/dify-sso/core/internal/sqlstore"
 	"github.com/dify-sso/dify-sso/pkg/config"
+	"github.com/dify-sso/dify-sso/pkg/datadir"
 	"github.com/dify-sso/dify-sso/pkg/secret"
 	"github.com/dify-sso/dify-sso/pkg/sqldb"
 )
@@ -41,12 +41,19 @@ func (s *Settings) judgeDatabase(alone bool, problems *config.Problems) {
 	}
 }
 
+// Program is the service's name as its messages say it, and DatabaseFile what its
+// embedded database is called in DATA_DIR.
+const (
+	Program      = "core"
+	DatabaseFile = "core.db"
+)
+
 // openData opens the data directory; nil where there is none.
 func openData(s *Settings) (*datadir.Dir, error) {
 	if !s.Embedded() {
 		return nil, nil //nolint:nilnil // a fleet has none
 	}
-	return datadir.Open(s.DataDir)
+	return datadir.Open(Program, s.DataDir)
 }
 
 // OpenDatabase opens the database of the settings without looking at its schema. On an
@@ -62,7 +69,7 @@ func OpenDatabase(ctx context.Context, s *Settings) (sqldb.DB, error) {
 	if _, err := loadKeys(s, dir); err != nil {
 		return nil, err
 	}
-	return sqldb.OpenSQLite(ctx, dir.Path(datadir.DatabaseFile))
+	return sqldb.OpenSQLite(ctx, dir.Path(DatabaseFile))
 }
 
 // OpenOwned is OpenDatabase under the role that may change the schema and delete audit

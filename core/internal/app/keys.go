@@ -8,8 +8,8 @@ import (
 	"os"
 	"strings"
 
-	"github.com/dify-sso/dify-sso/core/internal/datadir"
 	"github.com/dify-sso/dify-sso/pkg/config"
+	"github.com/dify-sso/dify-sso/pkg/datadir"
 	"github.com/dify-sso/dify-sso/pkg/seal"
 	"github.com/dify-sso/dify-sso/pkg/secret"
 )
@@ -33,14 +33,14 @@ const sealingKeyID = "k1"
 // holds useless.
 func loadKeys(s *Settings, dir *datadir.Dir) (*keys, error) {
 	var problems config.Problems
-	orphan := dir != nil && dir.Has(datadir.DatabaseFile)
+	orphan := dir != nil && dir.Has(DatabaseFile)
 
 	master, previous, own := s.SecretKey, s.SecretKeyPrevious, s.SecretKey.IsZero()
 	if master.IsZero() {
 		if dir == nil {
 			problems.Add("SECRET_KEY", "%s", errNotGiven)
 		} else if orphan && !dir.Has(datadir.SecretKeyFile) {
-			problems.Add("SECRET_KEY", "is missing: %s exists, but the key it was made with does not; restore %s", dir.Path(datadir.DatabaseFile), dir.Path(datadir.SecretKeyFile))
+			problems.Add("SECRET_KEY", "is missing: %s exists, but the key it was made with does not; restore %s", dir.Path(DatabaseFile), dir.Path(datadir.SecretKeyFile))
 		} else if text, err := dir.Once(datadir.SecretKeyFile, func() []byte { return []byte(secret.Random() + "\n") }); err != nil {
 			problems.Add("SECRET_KEY", "%s", err)
 		} else {
@@ -108,7 +108,7 @@ func readSealing(s *Settings, dir *datadir.Dir, orphan bool) ([]byte, error) {
 		return nil, errNotGiven
 	}
 	if orphan && !dir.Has(datadir.SealingKeyFile) {
-		return nil, fmt.Errorf("is missing: %s exists, but the key it was made with does not; restore %s", dir.Path(datadir.DatabaseFile), dir.Path(datadir.SealingKeyFile))
+		return nil, fmt.Errorf("is missing: %s exists, but the key it was made with does not; restore %s", dir.Path(DatabaseFile), dir.Path(datadir.SealingKeyFile))
 	}
 	return dir.Once(datadir.SealingKeyFile, func() []byte { return seal.NewKeyFile(sealingKeyID) })
 }

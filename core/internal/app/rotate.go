@@ -13,10 +13,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dify-sso/dify-sso/core/internal/datadir"
 	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
 	"github.com/dify-sso/dify-sso/core/internal/operator"
 	"github.com/dify-sso/dify-sso/pkg/audit"
+	"github.com/dify-sso/dify-sso/pkg/datadir"
 	"github.com/dify-sso/dify-sso/pkg/seal"
 	"github.com/dify-sso/dify-sso/pkg/secret"
 	"github.com/dify-sso/dify-sso/pkg/sqldb"
@@ -195,10 +195,10 @@ func (k keeper) Snapshot(ctx context.Context) (_ operator.Snapshot, err error) {
 	if err := a.recorder.Flush(ctx); err != nil {
 		return operator.Snapshot{}, fmt.Errorf("audit events that wait: %w", err)
 	}
-	if err := sqldb.CopySQLite(ctx, a.dir.Path(datadir.DatabaseFile), filepath.Join(place, datadir.DatabaseFile)); err != nil {
+	if err := sqldb.CopySQLite(ctx, a.dir.Path(DatabaseFile), filepath.Join(place, DatabaseFile)); err != nil {
 		return operator.Snapshot{}, err
 	}
-	s.Files = append(s.Files, datadir.DatabaseFile) // last: restored in this order
+	s.Files = append(s.Files, DatabaseFile) // last: restored in this order
 	status, err := a.schema.Status(ctx)
 	s.Schema = status.Current
 	return s, err
@@ -209,5 +209,5 @@ var keyFiles = []string{datadir.SecretKeyFile, datadir.PreviousKeyFile, datadir.
 
 // IsInstallationFile reports whether a copy of an installation may hold a file.
 func IsInstallationFile(name string) bool {
-	return name == datadir.DatabaseFile || slices.Contains(keyFiles, name)
+	return name == DatabaseFile || slices.Contains(keyFiles, name)
 }

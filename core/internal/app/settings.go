@@ -16,11 +16,11 @@ import (
 	"time"
 
 	"github.com/dify-sso/dify-sso/core/internal/authz"
-	"github.com/dify-sso/dify-sso/core/internal/datadir"
 	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
 	"github.com/dify-sso/dify-sso/core/internal/limits"
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/pkg/config"
+	"github.com/dify-sso/dify-sso/pkg/datadir"
 	"github.com/dify-sso/dify-sso/pkg/ratelimit"
 	"github.com/dify-sso/dify-sso/pkg/secret"
 	"github.com/dify-sso/dify-sso/pkg/telemetry"
@@ -56,7 +56,7 @@ func (s *Settings) ControlSocket() string {
 }
 
 // Database is the file of the embedded database.
-func (s *Settings) Database() string { return filepath.Join(s.DataDir, datadir.DatabaseFile) }
+func (s *Settings) Database() string { return filepath.Join(s.DataDir, DatabaseFile) }
 
 // Sources are where settings come from; the last named wins.
 type Sources struct {

@@ -15,8 +15,9 @@ import (
 	"time"
 
 	"github.com/dify-sso/dify-sso/core/internal/apitest"
+	"github.com/dify-sso/dify-sso/core/internal/app"
 	"github.com/dify-sso/dify-sso/core/internal/cli"
-	"github.com/dify-sso/dify-sso/core/internal/datadir"
+	"github.com/dify-sso/dify-sso/pkg/datadir"
 )
 
 const adID = "0190d1f4-7c3a-7b1e-9c55-0242ac120002"
@@ -156,7 +157,7 @@ func TestWhereNothingIs(t *testing.T) {
 			t.Skip("root alone could")
 		}
 		dir := adInstalled(t)
-		if err := os.Chown(filepath.Join(dir, datadir.DatabaseFile), 65534, 65534); err != nil {
+		if err := os.Chown(filepath.Join(dir, app.DatabaseFile), 65534, 65534); err != nil {
 			t.Fatal(err)
 		}
 		got := run(t, dir, "", "admin", "tokens", "list")
@@ -195,7 +196,7 @@ func TestCommandsWithoutAServer(t *testing.T) {
 	})
 	lock := func(t *testing.T, dir, does string) (release func()) {
 		t.Helper()
-		d, err := datadir.Open(dir)
+		d, err := datadir.Open(app.Program, dir)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -17,7 +17,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/dify-sso/dify-sso/core/internal/app"
-	"github.com/dify-sso/dify-sso/core/internal/datadir"
 	"github.com/dify-sso/dify-sso/core/internal/sqlstore"
 	"github.com/dify-sso/dify-sso/pkg/sqldb"
 	"github.com/dify-sso/dify-sso/pkg/testserver"
@@ -248,7 +247,7 @@ func TestTheServiceAtItsStart(t *testing.T) {
 		}
 		return a.Close()
 	}
-	path := filepath.Join(dir, datadir.DatabaseFile)
+	path := filepath.Join(dir, "core.db")
 
 	t.Run("M-32 an absent schema is made", func(t *testing.T) {
 		if err := start(); err != nil {
@@ -326,7 +325,7 @@ func TestFourMigrationsAtOnce(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		s := status(t, migrator(t, open(t, filepath.Join(dir, datadir.DatabaseFile))))
+		s := status(t, migrator(t, open(t, filepath.Join(dir, "core.db"))))
 		if s.Check() != nil || int64(len(applied)) != s.Target {
 			t.Fatalf("applied %v, %+v", applied, s)
 		}

@@ -23,9 +23,10 @@ const lockPause = 50 * time.Millisecond
 
 // InUseError says which process has the directory.
 type InUseError struct {
-	Path string
-	PID  int    // 0 when it could not be read
-	Does string // Serving, the words of a command, or empty when it could not be read
+	Service string // the program's name, such as core
+	Path    string
+	PID     int    // 0 when it could not be read
+	Does    string // Serving, the words of a command, or empty when it could not be read
 }
 
 // Served reports whether the holder is a server, which stays; a command soon ends.
@@ -33,9 +34,9 @@ func (e *InUseError) Served() bool { return e.Does == Serving }
 
 // Error implements error.
 func (e *InUseError) Error() string {
-	who := "another core"
+	who := "another " + e.Service
 	if e.PID > 0 {
-		who = fmt.Sprintf("another core (process %d)", e.PID)
+		who = fmt.Sprintf("another %s (process %d)", e.Service, e.PID)
 	}
 	if e.Served() {
 		return fmt.Sprintf("%s is serving %s: stop it first, or give this one a DATA_DIR of its own", who, e.Path)
@@ -43,7 +44,7 @@ func (e *InUseError) Error() string {
 	if e.Does == "" {
 		return fmt.Sprintf("%s is at work in %s: try again when it has ended", who, e.Path)
 	}
-	return fmt.Sprintf("%s is at work in %s with \"core %s\": try again when it has ended", who, e.Path, e.Does)
+	return fmt.Sprintf("%s is at work in %s with \"%s %s\": try again when it has ended", who, e.Path, e.Service, e.Does)
 }
 
 // Lock keeps others out until release is called or the process ends; the system drops
@@ -91,7 +92,7 @@ func (d *Dir) Wait(ctx context.Context, does string, patience time.Duration) (re
 // no more than a number was written by a server of an older version; an empty one by
 // nobody yet.
 func (d *Dir) holder(f io.Reader) *InUseError {
-	e := &InUseError{Path: d.path}
+	e := &InUseError{Service: d.service, Path: d.path}
 	text, err := io.ReadAll(io.LimitReader(f, 256))
 	if err != nil || len(text) == 0 {
 		return e

@@ -10,9 +10,9 @@ import (
 	"path/filepath"
 )
 
-// The files of the directory.
+// The files of the directory that every service has. The name of its database is each
+// service's own.
 const (
-	DatabaseFile   = "core.db"
 	SecretKeyFile  = "secret.key"
 	SealingKeyFile = "sealing.key"
 	// PreviousKeyFile is the former secret key, while it is still accepted.
@@ -22,10 +22,11 @@ const (
 )
 
 // Dir is an existing data directory.
-type Dir struct{ path string }
+type Dir struct{ service, path string }
 
-// Open makes the directory with mode 0700 when it is missing.
-func Open(path string) (*Dir, error) {
+// Open makes the directory with mode 0700 when it is missing. service is the name of the
+// program, such as core, for what is told to people.
+func Open(service, path string) (*Dir, error) {
 	absolute, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("DATA_DIR: %w", err)
@@ -33,7 +34,7 @@ func Open(path string) (*Dir, error) {
 	if err := os.MkdirAll(absolute, 0o700); err != nil {
 		return nil, fmt.Errorf("DATA_DIR: %w", err)
 	}
-	return &Dir{path: absolute}, nil
+	return &Dir{service: service, path: absolute}, nil
 }
 
 // Path gives the address of one of its files.

@@ -11,12 +11,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/dify-sso/dify-sso/core/internal/datadir"
+	"github.com/dify-sso/dify-sso/pkg/datadir"
 )
 
 func open(t *testing.T) *datadir.Dir {
 	t.Helper()
-	d, err := datadir.Open(filepath.Join(t.TempDir(), "new", "data"))
+	d, err := datadir.Open("core", filepath.Join(t.TempDir(), "new", "data"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 // no HTTP server.
 var bans = []archtest.Ban{
 	{From: "pkg", Never: []string{"core", "sso-bridge"}, Why: "what both services share knows neither"},
-	plain("audit"), plain("canon"), plain("config"), plain("datadir"), plain("fault"), plain("lifecycle"), plain("page"), plain("ratelimit"), plain("seal"), plain("secret"), plain("wire"),
+	plain("audit"), plain("canon"), plain("config"), plain("datadir"), plain("fault"), plain("jobs"), plain("lifecycle"), plain("page"), plain("ratelimit"), plain("seal"), plain("secret"), plain("wire"),
 	{From: "pkg/sqldb", Never: []string{"github.com/gofiber", "net/http"}, Why: "the seam over SQL knows no transport"},
 	{From: "pkg/redisdb", Never: []string{"github.com/gofiber", "net/http", "database/sql"}, Why: "the seam over Redis knows no transport and no other engine"},
 }
@@ -30,6 +30,7 @@ var rows = []archtest.Row{
 	{Package: "config", May: []string{"pkg/secret"}},
 	{Package: "datadir"},
 	{Package: "fault"},
+	{Package: "jobs"},
 	{Package: "lifecycle"},
 	{Package: "page"},
 	{Package: "ratelimit"},

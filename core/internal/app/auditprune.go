@@ -9,8 +9,9 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/dify-sso/dify-sso/core/internal/jobs"
+	"github.com/dify-sso/dify-sso/core/internal/prune"
 	"github.com/dify-sso/dify-sso/core/internal/sqlstore"
+	"github.com/dify-sso/dify-sso/pkg/jobs"
 )
 
 // PruneAudit deletes the audit events from before a time, beside servers that may be
@@ -34,12 +35,12 @@ func PruneAudit(ctx context.Context, s *Settings, before time.Time) (deleted int
 		return 0, err
 	}
 	runner := &jobs.Runner{Leases: sqlstore.Leases{DB: db}, Owner: jobs.NewOwner(), Now: time.Now, Log: slog.New(slog.DiscardHandler)}
-	deleted, err = runner.Once(ctx, jobs.PruneAudit, jobs.AuditEvents(sqlstore.AuditPrune{DB: db}, before))
+	deleted, err = runner.Once(ctx, prune.AuditLease, prune.AuditEvents(sqlstore.AuditPrune{DB: db}, before))
 	switch {
 	case errors.Is(err, jobs.ErrHeld):
 		err = errors.New("another core audit prune is running, or was killed less than a minute ago")
 	case errors.Is(err, jobs.ErrLost):
-		err = fmt.Errorf("stopped after %d events: the lease %s could not be renewed; call it again", deleted, jobs.PruneAudit)
+		err = fmt.Errorf("stopped after %d events: the lease %s could not be renewed; call it again", deleted, prune.AuditLease)
 	case err != nil:
 		err = fmt.Errorf("stopped after %d events: %w", deleted, err)
 	}

@@ -13,7 +13,8 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/dify-sso/dify-sso/core/internal/control"
-	"github.com/dify-sso/dify-sso/core/internal/jobs"
+	"github.com/dify-sso/dify-sso/core/internal/prune"
+	"github.com/dify-sso/dify-sso/pkg/jobs"
 	"github.com/dify-sso/dify-sso/pkg/lifecycle"
 )
 
@@ -152,7 +153,7 @@ func (a *App) Jobs() []jobs.Job {
 	if !a.Settings.CleanTokens {
 		keep = 0
 	}
-	return []jobs.Job{jobs.Tokens(a.Stores.Prune, a.opts.Now, keep), jobs.Sessions(a.Stores.Prune, a.opts.Now)}
+	return []jobs.Job{prune.Tokens(a.Stores.Prune, a.opts.Now, keep), prune.Sessions(a.Stores.Prune, a.opts.Now)}
 }
 
 // workerPause keeps a worker that panics at every start from filling the log.

@@ -14,13 +14,14 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/console"
 	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
 	"github.com/dify-sso/dify-sso/core/internal/installation"
-	"github.com/dify-sso/dify-sso/core/internal/jobs"
 	"github.com/dify-sso/dify-sso/core/internal/memstore"
+	"github.com/dify-sso/dify-sso/core/internal/prune"
 	"github.com/dify-sso/dify-sso/core/internal/redisstore"
 	"github.com/dify-sso/dify-sso/core/internal/sqlstore"
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/core/internal/workspace"
 	"github.com/dify-sso/dify-sso/pkg/audit"
+	"github.com/dify-sso/dify-sso/pkg/jobs"
 	"github.com/dify-sso/dify-sso/pkg/ratelimit"
 	"github.com/dify-sso/dify-sso/pkg/ratelimit/redislimit"
 	"github.com/dify-sso/dify-sso/pkg/redisdb"
@@ -43,7 +44,7 @@ type Stores struct {
 	Gate         authz.Gate
 	Counters     ratelimit.Store
 	Leases       jobs.Leases
-	Prune        jobs.Pruner
+	Prune        prune.Store
 
 	// live counts the grants, and sweep frees what is over, where that is in process.
 	live    func() int

@@ -7,7 +7,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/dify-sso/dify-sso/core/internal/jobs"
+	"github.com/dify-sso/dify-sso/pkg/jobs"
 	"github.com/dify-sso/dify-sso/pkg/sqldb"
 )
 

@@ -6,16 +6,16 @@ import (
 	"context"
 	"time"
 
-	"github.com/dify-sso/dify-sso/core/internal/jobs"
+	"github.com/dify-sso/dify-sso/core/internal/prune"
 	"github.com/dify-sso/dify-sso/pkg/sqldb"
 )
 
-// Prune implements jobs.Pruner.
+// Prune implements prune.Store.
 type Prune struct{ DB sqldb.DB }
 
-var _ jobs.Pruner = Prune{}
+var _ prune.Store = Prune{}
 
-// Tokens implements jobs.Pruner. A row that is neither revoked nor past its end fits
+// Tokens implements prune.Store. A row that is neither revoked nor past its end fits
 // neither condition, whatever the time.
 func (s Prune) Tokens(ctx context.Context, before time.Time, limit int) (int64, error) {
 	return s.DB.Exec(ctx, `DELETE FROM oauth_access_tokens WHERE id IN (SELECT id FROM oauth_access_tokens
@@ -23,25 +23,25 @@ func (s Prune) Tokens(ctx context.Context, before time.Time, limit int) (int64, 
 		s.DB.Dialect().SkipLocked()+`)`, before, limit)
 }
 
-// Fences implements jobs.Pruner.
+// Fences implements prune.Store.
 func (s Prune) Fences(ctx context.Context, before time.Time, limit int) (int64, error) {
 	return s.DB.Exec(ctx, `DELETE FROM grant_fences WHERE grant_ref IN (SELECT grant_ref FROM grant_fences
 		WHERE expires_at < $1 LIMIT $2`+s.DB.Dialect().SkipLocked()+`)`, before, limit)
 }
 
-// Sessions implements jobs.Pruner.
+// Sessions implements prune.Store.
 func (s Prune) Sessions(ctx context.Context, before time.Time, limit int) (int64, error) {
 	return s.DB.Exec(ctx, `DELETE FROM console_sessions WHERE id IN (SELECT id FROM console_sessions
 		WHERE expires_at < $1 LIMIT $2`+s.DB.Dialect().SkipLocked()+`)`, before, limit)
 }
 
-// AuditPrune implements jobs.AuditPruner: the one statement of the product that
+// AuditPrune implements prune.AuditStore: the one statement of the product that
 // touches audit rows once they are written.
 type AuditPrune struct{ DB sqldb.DB }
 
-var _ jobs.AuditPruner = AuditPrune{}
+var _ prune.AuditStore = AuditPrune{}
 
-// Events implements jobs.AuditPruner. The oldest go first: what is left of a deletion
+// Events implements prune.AuditStore. The oldest go first: what is left of a deletion
 // that was stopped has no hole.
 func (s AuditPrune) Events(ctx context.Context, before time.Time, limit int) (int64, error) {
 	return s.DB.Exec(ctx, `DELETE FROM audit_events WHERE id IN (SELECT id FROM audit_events

@@ -13,11 +13,12 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/account"
 	"github.com/dify-sso/dify-sso/core/internal/console"
 	"github.com/dify-sso/dify-sso/core/internal/installation"
-	"github.com/dify-sso/dify-sso/core/internal/jobs"
+	"github.com/dify-sso/dify-sso/core/internal/prune"
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/core/internal/workspace"
 	"github.com/dify-sso/dify-sso/pkg/audit"
 	"github.com/dify-sso/dify-sso/pkg/canon"
+	"github.com/dify-sso/dify-sso/pkg/jobs"
 	"github.com/dify-sso/dify-sso/pkg/secret"
 	"github.com/dify-sso/dify-sso/pkg/sqldb"
 )
@@ -37,8 +38,8 @@ type Durable struct {
 	Audit        audit.Sink
 	AuditTrail   audit.Trail
 	Leases       jobs.Leases
-	Prune        jobs.Pruner
-	AuditPrune   jobs.AuditPruner
+	Prune        prune.Store
+	AuditPrune   prune.AuditStore
 }
 
 // OpenDurable gives two handles, as two processes would have them, on one fresh

@@ -6,7 +6,8 @@ import (
 	"context"
 	"time"
 
-	"github.com/dify-sso/dify-sso/core/internal/jobs"
+	"github.com/dify-sso/dify-sso/core/internal/prune"
+	"github.com/dify-sso/dify-sso/pkg/jobs"
 )
 
 // FaultyLeases wraps leases. Under LoseReply of "Take" the lease was given and nobody
@@ -33,10 +34,10 @@ func (w faultyLeases) Release(ctx context.Context, name, owner string, now time.
 
 // FaultyPruner wraps what deletes rows that are over; the methods are "Prune.Tokens"
 // and so on.
-func FaultyPruner(s jobs.Pruner, f *Faults) jobs.Pruner { return faultyPruner{s, f} }
+func FaultyPruner(s prune.Store, f *Faults) prune.Store { return faultyPruner{s, f} }
 
 type faultyPruner struct {
-	s jobs.Pruner
+	s prune.Store
 	f *Faults
 }
 

@@ -11,14 +11,15 @@ import (
 	"time"
 
 	"github.com/dify-sso/dify-sso/core/internal/console"
-	"github.com/dify-sso/dify-sso/core/internal/jobs"
+	"github.com/dify-sso/dify-sso/core/internal/prune"
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/pkg/audit"
 	"github.com/dify-sso/dify-sso/pkg/canon"
+	"github.com/dify-sso/dify-sso/pkg/jobs"
 	"github.com/dify-sso/dify-sso/pkg/sqldb"
 )
 
-// Prune is the contract of jobs.Pruner and jobs.AuditPruner, with the jobs that use
+// Prune is the contract of prune.Store and prune.AuditStore, with the jobs that use
 // them.
 func Prune(t *testing.T, open OpenDurable) {
 	t.Run("tokens", func(t *testing.T) { pruneTokens(t, open) })
@@ -140,7 +141,7 @@ func pruneTokens(t *testing.T, open OpenDurable) {
 		handles, now := []Durable{a, b}, func() time.Time { return start }
 		total := int64(0)
 		for _, n := range atOnce(2, func(i int) int64 {
-			n, err := runner(handles[i], fmt.Sprint("replica ", i), start).Once(context.Background(), jobs.PruneTokens, jobs.Tokens(handles[i].Prune, now, keep).Do)
+			n, err := runner(handles[i], fmt.Sprint("replica ", i), start).Once(context.Background(), prune.TokensLease, prune.Tokens(handles[i].Prune, now, keep).Do)
 			if err != nil && !errors.Is(err, jobs.ErrHeld) {
 				t.Error(err)
 			}
@@ -156,7 +157,7 @@ func pruneTokens(t *testing.T, open OpenDurable) {
 			"ran out long ago and closed just now", "revoked a second later", "revoked at the limit",
 		})
 		same(t, "live", b.resolve(t, live.TokenHash), live)
-		if n, err := jobs.Tokens(b.Prune, now, keep).Do(t.Context()); err != nil || n != 0 {
+		if n, err := prune.Tokens(b.Prune, now, keep).Do(t.Context()); err != nil || n != 0 {
 			t.Errorf("a second time: %d, %v", n, err)
 		}
 	})
@@ -185,7 +186,7 @@ func pruneTokens(t *testing.T, open OpenDurable) {
 			total += n
 		}
 		// Rows that the other had locked at the very end are left for another time.
-		rest, err := jobs.Tokens(a.Prune, func() time.Time { return start.Add(keep) }, keep).Do(t.Context())
+		rest, err := prune.Tokens(a.Prune, func() time.Time { return start.Add(keep) }, keep).Do(t.Context())
 		if err != nil || total+rest != many {
 			t.Errorf("%d and %d deleted of %d, %v", total, rest, many, err)
 		}
@@ -196,10 +197,10 @@ func pruneTokens(t *testing.T, open OpenDurable) {
 		a, _ := open(t)
 		a.overTokens(t, 1001)
 		now := func() time.Time { return start }
-		if n, err := jobs.Tokens(a.Prune, now, 0).Do(t.Context()); err != nil || n != 0 {
+		if n, err := prune.Tokens(a.Prune, now, 0).Do(t.Context()); err != nil || n != 0 {
 			t.Fatalf("%d, %v", n, err)
 		}
-		if n, err := jobs.Tokens(a.Prune, now, keep).Do(t.Context()); err != nil || n != 1001 {
+		if n, err := prune.Tokens(a.Prune, now, keep).Do(t.Context()); err != nil || n != 1001 {
 			t.Fatalf("%d, %v", n, err)
 		}
 	})
@@ -219,7 +220,7 @@ func pruneFences(t *testing.T, open OpenDurable) {
 		for grant, until := range map[string]time.Time{"over": after(-time.Microsecond), "now": start, "later": after(time.Hour)} {
 			a.fence(t, grant, until)
 		}
-		if n, err := jobs.Tokens(a.Prune, func() time.Time { return start }, 0).Do(t.Context()); err != nil || n != 1 {
+		if n, err := prune.Tokens(a.Prune, func() time.Time { return start }, 0).Do(t.Context()); err != nil || n != 1 {
 			t.Fatalf("%d, %v", n, err)
 		}
 		over := digestOf("over")
@@ -239,7 +240,7 @@ func pruneSessions(t *testing.T, open OpenDurable) {
 		}
 		begun("over", start.Add(-24*time.Hour-time.Microsecond))
 		day, ended, live := begun("a day ago", start.Add(-24*time.Hour)), begun("ended", start.Add(-time.Hour)), begun("live", after(time.Hour))
-		if n, err := jobs.Sessions(a.Prune, func() time.Time { return start }).Do(t.Context()); err != nil || n != 1 {
+		if n, err := prune.Sessions(a.Prune, func() time.Time { return start }).Do(t.Context()); err != nil || n != 1 {
 			t.Fatalf("%d, %v", n, err)
 		}
 		same(t, "left", b.browsers(t, who.ID), []console.Session{live, ended, day})
@@ -269,7 +270,7 @@ func pruneAudit(t *testing.T, open OpenDurable) {
 			t.Fatalf("%d, %v", n, err)
 		}
 		left(old, edge, fresh)
-		if n, err := jobs.AuditEvents(a.AuditPrune, limit)(t.Context()); err != nil || n != 1 {
+		if n, err := prune.AuditEvents(a.AuditPrune, limit)(t.Context()); err != nil || n != 1 {
 			t.Fatalf("%d, %v", n, err)
 		}
 		left(edge, fresh)

@@ -13,8 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/dify-sso/dify-sso/core/internal/jobs"
-	"github.com/dify-sso/dify-sso/core/internal/storetest"
+	"github.com/dify-sso/dify-sso/pkg/jobs"
 )
 
 const (
@@ -22,10 +21,9 @@ const (
 	hourly = time.Hour
 )
 
-// fleet is several processes on one database; each test opens it outside its bubble.
+// fleet is several processes on one store.
 type fleet struct {
-	db     storetest.Durable
-	faults storetest.Faults
+	leases *faulty
 	log    lockedBuffer
 	mu     sync.Mutex
 	did    []did
@@ -52,7 +50,7 @@ func (b *lockedBuffer) String() string { b.mu.Lock(); defer b.mu.Unlock(); retur
 // process gives a runner that always waits the longest time.
 func (f *fleet) process(owner string) *jobs.Runner {
 	return &jobs.Runner{
-		Leases: storetest.FaultyLeases(f.db.Leases, &f.faults), Owner: owner, Now: time.Now, Log: slog.New(slog.NewTextHandler(&f.log, nil)),
+		Leases: f.leases, Owner: owner, Now: time.Now, Log: slog.New(slog.NewTextHandler(&f.log, nil)),
 		Jitter: func(most time.Duration) time.Duration { return most },
 		Report: func(_ string, o jobs.Outcome, rows int64) {
 			f.mu.Lock()
@@ -82,11 +80,14 @@ func (f *fleet) counts() (done, failed, lost int) {
 	return done, failed, lost
 }
 
-// inBubble runs fn under a clock that jumps, on a database opened outside of it.
+func newFleet() *fleet {
+	return &fleet{leases: &faulty{Leases: &leases{rows: map[string]lease{}}, on: map[int]mode{}}}
+}
+
+// inBubble runs fn under a clock that jumps.
 func inBubble(t *testing.T, fn func(t *testing.T, f *fleet)) {
 	t.Helper()
-	f := &fleet{db: storetest.NewSQLite(t)}
-	synctest.Test(t, func(t *testing.T) { fn(t, f) })
+	synctest.Test(t, func(t *testing.T) { fn(t, newFleet()) })
 }
 
 // start runs a worker and gives what stops it and waits for its end.
@@ -178,7 +179,7 @@ func TestAFailureIsSurvivedAndTriedAgainAfterAPause(t *testing.T) {
 					t.Fatalf("%v, log %q", f.all(), f.log.String())
 				}
 				// Nobody else runs into the same at once.
-				if _, ok, err := f.db.Leases.Take(t.Context(), name, "other", time.Now(), time.Minute); ok || err != nil {
+				if _, ok, err := f.leases.Leases.Take(t.Context(), name, "other", time.Now(), time.Minute); ok || err != nil {
 					t.Fatal(ok, err)
 				}
 				time.Sleep(10 * time.Minute)
@@ -192,19 +193,17 @@ func TestAFailureIsSurvivedAndTriedAgainAfterAPause(t *testing.T) {
 }
 
 func TestAStoreThatIsDownIsAskedAgain(t *testing.T) {
-	for kind, fault := range map[string]storetest.Fault{
-		"it fails": {Method: "Take"}, "its reply is lost": {Method: "Take", Mode: storetest.LoseReply},
-	} {
+	for kind, fault := range map[string]mode{"it fails": fails, "its reply is lost": loseReply} {
 		t.Run(kind, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, f *fleet) {
-				f.faults.Plan(fault)
+				f.leases.plan(fault)
 				defer start(t, f.process("one"), jobs.Job{Name: name, Every: hourly, Do: five})()
 				time.Sleep(8 * time.Minute)
 				synctest.Wait()
 				if done, failed, _ := f.counts(); done != 0 || failed != 1 {
 					t.Fatalf("%v", f.all())
 				}
-				f.faults.Clear()
+				f.leases.clear()
 				time.Sleep(15 * time.Minute)
 				synctest.Wait()
 				if done, _, _ := f.counts(); done != 1 {
@@ -226,11 +225,11 @@ func TestALongJobKeepsItsLease(t *testing.T) {
 			}
 		}
 		// Single renewals may fail, and one may hang.
-		f.faults.Plan(storetest.Fault{Method: "Take", On: 4}, storetest.Fault{Method: "Take", On: 9, Mode: storetest.Hang})
+		f.leases.on[4], f.leases.on[9] = fails, hangs
 		defer start(t, f.process("one"), jobs.Job{Name: name, Every: hourly, Do: long})()
 		time.Sleep(2*time.Minute + time.Second)
 		for range 19 {
-			if _, ok, err := f.db.Leases.Take(t.Context(), name, "other", time.Now(), time.Minute); ok || err != nil {
+			if _, ok, err := f.leases.Leases.Take(t.Context(), name, "other", time.Now(), time.Minute); ok || err != nil {
 				t.Fatal("another got it: ", ok, err)
 			}
 			time.Sleep(time.Minute)
@@ -249,8 +248,8 @@ func TestWhoLosesTheLeaseStops(t *testing.T) {
 			f.steal(t, "other", hourly)
 		},
 		"another had it in between": func(t *testing.T, f *fleet) { f.steal(t, "other", time.Nanosecond) },
-		"the store fails":           func(_ *testing.T, f *fleet) { f.faults.Plan(storetest.Fault{Method: "Take"}) },
-		"the store hangs":           func(_ *testing.T, f *fleet) { f.faults.Plan(storetest.Fault{Method: "Take", Mode: storetest.Hang}) },
+		"the store fails":           func(_ *testing.T, f *fleet) { f.leases.plan(fails) },
+		"the store hangs":           func(_ *testing.T, f *fleet) { f.leases.plan(hangs) },
 	} {
 		t.Run(kind, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, f *fleet) {
@@ -274,7 +273,7 @@ func TestWhoLosesTheLeaseStops(t *testing.T) {
 // steal ends whoever holds the lease and takes it.
 func (f *fleet) steal(t *testing.T, owner string, life time.Duration) {
 	t.Helper()
-	if _, ok, err := f.db.Leases.Take(t.Context(), name, owner, time.Now().Add(24*time.Hour), life-24*time.Hour); !ok || err != nil {
+	if _, ok, err := f.leases.Leases.Take(t.Context(), name, owner, time.Now().Add(24*time.Hour), life-24*time.Hour); !ok || err != nil {
 		t.Fatal(ok, err)
 	}
 }
@@ -284,7 +283,7 @@ func TestWhoIsStoppedGivesTheLeaseBack(t *testing.T) {
 		stop := start(t, f.process("one"), jobs.Job{Name: name, Every: hourly, Do: untilStopped})
 		time.Sleep(3 * time.Minute)
 		stop()
-		if fence, ok, err := f.db.Leases.Take(t.Context(), name, "two", time.Now(), time.Minute); !ok || err != nil || fence != 2 {
+		if fence, ok, err := f.leases.Leases.Take(t.Context(), name, "two", time.Now(), time.Minute); !ok || err != nil || fence != 2 {
 			t.Fatal(fence, ok, err)
 		}
 		if got := f.all(); len(got) != 0 {
@@ -297,7 +296,7 @@ func TestAHolderThatDiedKeepsOthersOutForAMinute(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fleet) {
 		defer start(t, f.process("one"), jobs.Job{Name: name, Every: hourly, Do: five})()
 		time.Sleep(2*time.Minute - time.Second)
-		if _, ok, err := f.db.Leases.Take(t.Context(), name, "dead", time.Now(), time.Minute); !ok || err != nil {
+		if _, ok, err := f.leases.Leases.Take(t.Context(), name, "dead", time.Now(), time.Minute); !ok || err != nil {
 			t.Fatal(ok, err)
 		}
 		time.Sleep(5 * time.Minute)
@@ -309,7 +308,7 @@ func TestAHolderThatDiedKeepsOthersOutForAMinute(t *testing.T) {
 }
 
 func TestOnceDoesItAndGivesTheLeaseBack(t *testing.T) {
-	f := &fleet{db: storetest.NewSQLite(t)}
+	f := newFleet()
 	one, two := f.process("one"), f.process("two")
 	var inner error
 	n, err := one.Once(t.Context(), name, func(ctx context.Context) (int64, error) {
@@ -326,11 +325,11 @@ func TestOnceDoesItAndGivesTheLeaseBack(t *testing.T) {
 	if n, err := one.Once(t.Context(), name, func(context.Context) (int64, error) { return 3, boom }); n != 3 || !errors.Is(err, boom) {
 		t.Fatal(n, err)
 	}
-	f.faults.Plan(storetest.Fault{Method: "Take"})
-	if _, err := one.Once(t.Context(), name, five); !errors.Is(err, storetest.ErrInjected) {
+	f.leases.plan(fails)
+	if _, err := one.Once(t.Context(), name, five); !errors.Is(err, errInjected) {
 		t.Fatal(err)
 	}
-	f.faults.Clear()
+	f.leases.clear()
 	if n, err := two.Once(t.Context(), name, five); n != 5 || err != nil {
 		t.Fatal("a failure kept the lease: ", n, err)
 	}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package jobs_test
+package prune_test
 
 import (
 	"context"
@@ -8,8 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/dify-sso/dify-sso/core/internal/jobs"
+	"github.com/dify-sso/dify-sso/core/internal/prune"
 	"github.com/dify-sso/dify-sso/core/internal/storetest"
+	"github.com/dify-sso/dify-sso/pkg/jobs"
 )
 
 // What is deleted is the contract of the stores (storetest); here is what becomes of
@@ -19,9 +20,9 @@ func TestAFailingPruneSaysWhatItHasDone(t *testing.T) {
 	var faults storetest.Faults
 	p := storetest.FaultyPruner(w.Prune, &faults)
 	for method, job := range map[string]jobs.Job{
-		"Prune.Tokens":   jobs.Tokens(p, w.Clock.Now, time.Hour),
-		"Prune.Fences":   jobs.Tokens(p, w.Clock.Now, time.Hour),
-		"Prune.Sessions": jobs.Sessions(p, w.Clock.Now),
+		"Prune.Tokens":   prune.Tokens(p, w.Clock.Now, time.Hour),
+		"Prune.Fences":   prune.Tokens(p, w.Clock.Now, time.Hour),
+		"Prune.Sessions": prune.Sessions(p, w.Clock.Now),
 	} {
 		faults.Clear()
 		faults.Plan(storetest.Fault{Method: method})
@@ -29,14 +30,14 @@ func TestAFailingPruneSaysWhatItHasDone(t *testing.T) {
 			t.Errorf("%s: %d, %v", method, n, err)
 		}
 	}
-	if job := jobs.Tokens(p, w.Clock.Now, time.Hour); job.Name != "prune.tokens" || job.Every != 24*time.Hour {
+	if job := prune.Tokens(p, w.Clock.Now, time.Hour); job.Name != "prune.tokens" || job.Every != 24*time.Hour {
 		t.Errorf("%s every %s", job.Name, job.Every)
 	}
 }
 
 // full is a pruner whose batches are always full: it never comes to an end by itself.
 type full struct {
-	jobs.Pruner
+	prune.Store
 	calls int
 	stop  func()
 }
@@ -51,7 +52,7 @@ func (p *full) Sessions(_ context.Context, _ time.Time, limit int) (int64, error
 func TestAPruneEndsBetweenItsBatches(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	p := &full{stop: stop}
-	n, err := jobs.Sessions(p, time.Now).Do(ctx)
+	n, err := prune.Sessions(p, time.Now).Do(ctx)
 	if n != 1500 || p.calls != 3 || !errors.Is(err, context.Canceled) {
 		t.Fatal(n, p.calls, err)
 	}

@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/dify-sso/dify-sso/core/internal/jobs"
+	"github.com/dify-sso/dify-sso/pkg/jobs"
 )
 
 func TestSweepRunsEveryThirtySecondsAndEndsWithItsContext(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 // no HTTP server.
 var bans = []archtest.Ban{
 	{From: "pkg", Never: []string{"core", "sso-bridge"}, Why: "what both services share knows neither"},
-	plain("audit"), plain("canon"), plain("config"), plain("datadir"), plain("fault"), plain("jobs"), plain("lifecycle"), plain("page"), plain("ratelimit"), plain("seal"), plain("secret"), plain("wire"),
+	plain("audit"), plain("canon"), plain("config"), plain("datadir"), plain("fault"), plain("jobs"), plain("lifecycle"), plain("limits"), plain("page"), plain("ratelimit"), plain("seal"), plain("secret"), plain("wire"),
 	{From: "pkg/sqldb", Never: []string{"github.com/gofiber", "net/http"}, Why: "the seam over SQL knows no transport"},
 	{From: "pkg/redisdb", Never: []string{"github.com/gofiber", "net/http", "database/sql"}, Why: "the seam over Redis knows no transport and no other engine"},
 }
@@ -32,6 +32,7 @@ var rows = []archtest.Row{
 	{Package: "fault"},
 	{Package: "jobs"},
 	{Package: "lifecycle"},
+	{Package: "limits", May: []string{"pkg/audit", "pkg/fault", "pkg/ratelimit"}},
 	{Package: "page"},
 	{Package: "ratelimit"},
 	{Package: "ratelimit/redislimit", May: []string{"pkg/ratelimit", "pkg/redisdb"}},

@@ -99,7 +99,7 @@ var places = []place{
 		"basic: len(value) > 4*maxClientSecret":    "it bounds what is decoded",
 	}},
 	{file: in("token", "kind.go"), errs: "*", funcs: "Has Parse NewKindRegistry", suites: by(own("token"), own("authz"))},
-	{file: in("limits", "limits.go"), errs: "*", funcs: "New Take Judge Spent", skip: []string{"p.Limit == 0"}, suites: by(own("limits")),
+	{file: "pkg/limits/limits.go", errs: "*", funcs: "New Take Judge Spent", skip: []string{"p.Limit == 0"}, suites: by(own("limits"), unit("pkg/limits")),
 		second: map[string]string{"Spent: !ok": "a policy of nobody is not counted here"}},
 
 	// Console.

@@ -11,10 +11,10 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
 	"github.com/dify-sso/dify-sso/core/internal/httpapi"
 	"github.com/dify-sso/dify-sso/core/internal/installation"
-	"github.com/dify-sso/dify-sso/core/internal/limits"
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/core/internal/workspace"
 	"github.com/dify-sso/dify-sso/pkg/audit"
+	"github.com/dify-sso/dify-sso/pkg/limits"
 )
 
 // AuditKinds is every kind of event that core writes. docs/reference/audit-events.md is

@@ -21,7 +21,6 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/pkg/config"
 	"github.com/dify-sso/dify-sso/pkg/datadir"
-	"github.com/dify-sso/dify-sso/pkg/ratelimit"
 	"github.com/dify-sso/dify-sso/pkg/secret"
 	"github.com/dify-sso/dify-sso/pkg/telemetry"
 )
@@ -233,21 +232,8 @@ func (s *Settings) judgeLimits(problems *config.Problems) {
 		limits.BearerToken:         {Limit: s.RateLimitPerToken},
 		limits.DeviceDecideAccount: {Limit: s.ApproveRateLimit},
 	}
-	for item := range strings.SplitSeq(s.RateLimits, ",") {
-		if item = strings.TrimSpace(item); item == "" {
-			continue
-		}
-		name, value, _ := strings.Cut(item, "=")
-		limit, window, err := ratelimit.Parse(value)
-		switch {
-		case !slices.Contains(limits.Names(), name):
-			problems.Add("RATE_LIMITS", "names no limit: %q; the limits are %s", name, strings.Join(limits.Names(), ", "))
-		case err != nil:
-			problems.Add("RATE_LIMITS", `%s: a limit reads "120/1h", "60" or "0"`, name)
-		default:
-			s.overrides[limits.Name(name)] = limits.Override{Limit: limit, Window: window}
-		}
-	}
+	wrong := func(format string, args ...any) { problems.Add("RATE_LIMITS", format, args...) }
+	maps.Copy(s.overrides, limits.Policies().Parse(s.RateLimits, wrong))
 	for _, name := range slices.Sorted(maps.Keys(s.overrides)) {
 		if s.overrides[name].Limit == 0 {
 			s.Warnings = append(s.Warnings, fmt.Sprintf("the rate limit %s is off", name))

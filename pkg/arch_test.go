@@ -37,10 +37,13 @@ var rows = []archtest.Row{
 	{Package: "ratelimit"},
 	{Package: "ratelimit/redislimit", May: []string{"pkg/ratelimit", "pkg/redisdb"}},
 	{Package: "redisdb", May: []string{"pkg/secret"}},
+	{Package: "schema", May: []string{"pkg/sqldb"}},
 	{Package: "seal"},
 	{Package: "secret"},
 	{Package: "server", May: []string{"pkg/audit", "pkg/clientip", "pkg/fault", "pkg/ratelimit"}},
+	{Package: "sqlaudit", May: []string{"pkg/audit", "pkg/sqldb"}},
 	{Package: "sqldb"},
+	{Package: "sqllease", May: []string{"pkg/jobs", "pkg/sqldb"}},
 	{Package: "telemetry"},
 	{Package: "wire", May: []string{"pkg/fault"}},
 }

@@ -158,7 +158,7 @@ func (g *dvGate) await(t testing.TB) {
 func (f *dvFaults) wrap(s *app.Stores) {
 	db := &dvDB{DB: s.DB, f: f}
 	s.Accounts, s.Workspaces, s.Tokens = sqlstore.Accounts{DB: db}, sqlstore.Workspaces{DB: db}, sqlstore.Tokens{DB: db}
-	s.Console, s.Installation, s.Audit = sqlstore.Console{DB: db}, sqlstore.Installation{DB: db}, sqlstore.Audit{DB: db}
+	s.Console, s.Installation, s.Audit = sqlstore.Console{DB: db}, sqlstore.Installation{DB: db}, sqlstore.Audit(db)
 	s.Access, s.Members = sqlstore.Access{DB: db}, sqlstore.Members{DB: db}
 	s.Grants = &dvGrants{Store: s.Grants, f: f}
 	s.Counters = &dvCounters{Store: s.Counters, f: f}

@@ -48,7 +48,7 @@ func (s htStores) wrap(st *app.Stores) {
 	st.Accounts, st.Workspaces = sqlstore.Accounts{DB: on("accounts")}, sqlstore.Workspaces{DB: on("workspaces")}
 	st.Tokens, st.Console = htTokens{sqlstore.Tokens{DB: on("tokens")}, htFault{s["usage"]}}, sqlstore.Console{DB: on("console")}
 	st.Access, st.Members = sqlstore.Access{DB: on("access")}, sqlstore.Members{DB: on("members")}
-	st.Installation, st.Audit = sqlstore.Installation{DB: on("installation")}, sqlstore.Audit{DB: on("audit")}
+	st.Installation, st.Audit = sqlstore.Installation{DB: on("installation")}, sqlstore.Audit(on("audit"))
 	st.Grants = htGrants{st.Grants, htFault{s["grants"]}, htFault{s["cleanup"]}}
 	st.Counters = htCounters{st.Counters, htFault{s["counters"]}}
 }

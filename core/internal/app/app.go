@@ -30,6 +30,7 @@ import (
 	"github.com/dify-sso/dify-sso/pkg/clientip"
 	"github.com/dify-sso/dify-sso/pkg/datadir"
 	"github.com/dify-sso/dify-sso/pkg/jobs"
+	"github.com/dify-sso/dify-sso/pkg/schema"
 	"github.com/dify-sso/dify-sso/pkg/server"
 	"github.com/dify-sso/dify-sso/pkg/telemetry"
 )
@@ -66,7 +67,7 @@ type App struct {
 	public   *fiber.App
 	inner    *fiber.App
 	control  *control.Server
-	schema   *sqlstore.Migrator
+	schema   *schema.Migrator
 	draining atomic.Bool
 	dir      *datadir.Dir // nil in a fleet
 	keys     *keys

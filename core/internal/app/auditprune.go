@@ -34,7 +34,7 @@ func PruneAudit(ctx context.Context, s *Settings, before time.Time) (deleted int
 	if err != nil {
 		return 0, err
 	}
-	runner := &jobs.Runner{Leases: sqlstore.Leases{DB: db}, Owner: jobs.NewOwner(), Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+	runner := &jobs.Runner{Leases: sqlstore.Leases(db), Owner: jobs.NewOwner(), Now: time.Now, Log: slog.New(slog.DiscardHandler)}
 	deleted, err = runner.Once(ctx, prune.AuditLease, prune.AuditEvents(sqlstore.AuditPrune{DB: db}, before))
 	switch {
 	case errors.Is(err, jobs.ErrHeld):

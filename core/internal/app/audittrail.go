@@ -33,5 +33,5 @@ func OpenTrail(ctx context.Context, s *Settings) (trail sqlstore.AuditTrail, clo
 	if err := fitSchema(ctx, db, false); err != nil {
 		return trail, nil, errors.Join(err, db.Close())
 	}
-	return sqlstore.AuditTrail{DB: db}, db.Close, nil
+	return sqlstore.Trail(db), db.Close, nil
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/sqlstore"
 	"github.com/dify-sso/dify-sso/pkg/audit"
 	"github.com/dify-sso/dify-sso/pkg/datadir"
+	"github.com/dify-sso/dify-sso/pkg/schema"
 	"github.com/dify-sso/dify-sso/pkg/sqldb"
 	"github.com/dify-sso/dify-sso/pkg/telemetry"
 )
@@ -105,7 +106,7 @@ func digestOf(path string) (size int64, sum string, err error) {
 // Restore puts a copy into the data directory, whose lock the caller holds. It reads and
 // judges everything aside first; then the keys take their places, and last the database,
 // so that there is never a database without its keys. It returns ErrNotABackup,
-// installation.ErrKeyChanged, sqlstore.ErrSchemaNewer.
+// installation.ErrKeyChanged, schema.ErrNewer.
 func Restore(ctx context.Context, s *Settings, from io.Reader) (m Manifest, err error) {
 	dir, err := datadir.Open(Program, s.DataDir)
 	if err != nil {
@@ -254,19 +255,19 @@ func judgeCopy(ctx context.Context, s *Settings, place string) (err error) {
 	}
 	// Closed before the file moves: what SQLite keeps beside it is gone then.
 	defer func() { err = errors.Join(err, db.Close()) }()
-	schema, err := sqlstore.NewMigrator(db)
+	migrator, err := sqlstore.NewMigrator(db)
 	if err != nil {
 		return err
 	}
-	status, err := schema.Status(ctx)
+	status, err := migrator.Status(ctx)
 	if err != nil {
 		return err
 	}
 	// An older schema is brought up to date at the next start, as ever.
-	if fit := status.Check(); fit != nil && !errors.Is(fit, sqlstore.ErrSchemaOlder) {
+	if fit := status.Check(); fit != nil && !errors.Is(fit, schema.ErrOlder) {
 		return fmt.Errorf("%w (the copy is at version %d, this program at %d)", fit, status.Current, status.Target)
 	}
-	recorder, err := audit.NewRecorder(sqlstore.Audit{DB: db}, telemetry.NewLogger(io.Discard, 0, "json"))
+	recorder, err := audit.NewRecorder(sqlstore.Audit(db), telemetry.NewLogger(io.Discard, 0, "json"))
 	if err != nil {
 		return err
 	}

@@ -44,7 +44,7 @@ func (k keeper) Bundle(ctx context.Context) (operator.Bundle, error) {
 	if status, err := a.schema.Status(ctx); err == nil {
 		b.Schema = operator.BundleSchema{Database: status.Current, Program: status.Target}
 	}
-	if events, err := (sqlstore.Audit{DB: a.Stores.DB}).Newest(ctx, a.opts.Now(), bundleEvents); err == nil {
+	if events, err := sqlstore.Audit(a.Stores.DB).Names(ctx, a.opts.Now(), bundleEvents); err == nil {
 		for _, e := range events {
 			b.Events = append(b.Events, operator.BundleEvent{At: e.At, Event: e.Name})
 		}

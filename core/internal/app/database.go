@@ -10,6 +10,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/sqlstore"
 	"github.com/dify-sso/dify-sso/pkg/config"
 	"github.com/dify-sso/dify-sso/pkg/datadir"
+	"github.com/dify-sso/dify-sso/pkg/schema"
 	"github.com/dify-sso/dify-sso/pkg/secret"
 	"github.com/dify-sso/dify-sso/pkg/sqldb"
 )
@@ -105,7 +106,7 @@ func fitSchema(ctx context.Context, db sqldb.DB, embedded bool) error {
 	if err != nil {
 		return err
 	}
-	if embedded && errors.Is(status.Check(), sqlstore.ErrSchemaOlder) {
+	if embedded && errors.Is(status.Check(), schema.ErrOlder) {
 		if _, err := m.Up(ctx); err != nil {
 			return err
 		}

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/dify-sso/dify-sso/core/internal/httpapi"
-	"github.com/dify-sso/dify-sso/core/internal/sqlstore"
+	"github.com/dify-sso/dify-sso/pkg/schema"
 )
 
 // readyLimit bounds the questions, so that a hanging store is an answer too.
@@ -61,9 +61,9 @@ func (a *App) checkSchema(ctx context.Context) string {
 		return check(err)
 	}
 	switch fit := status.Check(); {
-	case errors.Is(fit, sqlstore.ErrSchemaNewer):
+	case errors.Is(fit, schema.ErrNewer):
 		return "newer than this program"
-	case errors.Is(fit, sqlstore.ErrSchemaOlder):
+	case errors.Is(fit, schema.ErrOlder):
 		return "older than this program"
 	}
 	return httpapi.CheckOK

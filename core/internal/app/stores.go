@@ -79,8 +79,8 @@ func openStores(ctx context.Context, s *Settings, o Options) (*Stores, error) {
 	}
 	st := &Stores{
 		DB: db, Accounts: sqlstore.Accounts{DB: db}, Workspaces: sqlstore.Workspaces{DB: db}, Members: sqlstore.Members{DB: db}, Tokens: sqlstore.Tokens{DB: db},
-		Access: sqlstore.Access{DB: db}, Console: sqlstore.Console{DB: db}, Installation: sqlstore.Installation{DB: db}, Audit: sqlstore.Audit{DB: db},
-		Leases: sqlstore.Leases{DB: db}, Prune: sqlstore.Prune{DB: db},
+		Access: sqlstore.Access{DB: db}, Console: sqlstore.Console{DB: db}, Installation: sqlstore.Installation{DB: db}, Audit: sqlstore.Audit(db),
+		Leases: sqlstore.Leases(db), Prune: sqlstore.Prune{DB: db},
 	}
 	if s.Embedded() {
 		st.inProcess(s.DeviceMaxGrants)

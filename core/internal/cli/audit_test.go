@@ -104,7 +104,7 @@ func TestAuditPrune(t *testing.T) {
 		}
 	})
 	t.Run("of two at once one is refused", func(t *testing.T) {
-		leases := sqlstore.Leases{DB: db}
+		leases := sqlstore.Leases(db)
 		if _, ok, err := leases.Take(t.Context(), "prune.audit", "another", time.Now(), time.Minute); !ok || err != nil {
 			t.Fatal(ok, err)
 		}

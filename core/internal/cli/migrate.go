@@ -10,17 +10,18 @@ import (
 
 	"github.com/dify-sso/dify-sso/core/internal/app"
 	"github.com/dify-sso/dify-sso/core/internal/sqlstore"
+	"github.com/dify-sso/dify-sso/pkg/schema"
 )
 
 func (c *command) migrate() *cobra.Command {
-	up := c.migration("up", "Apply what is pending", true, func(ctx context.Context, m *sqlstore.Migrator) error {
+	up := c.migration("up", "Apply what is pending", true, func(ctx context.Context, m *schema.Migrator) error {
 		applied, err := m.Up(ctx)
 		if err != nil {
 			return err
 		}
 		return c.print(map[string]any{"applied": append([]int64{}, applied...)}, "%d applied.\n", len(applied))
 	})
-	down := c.migration("down", "Take the newest migration back; what its tables hold is deleted", true, func(ctx context.Context, m *sqlstore.Migrator) error {
+	down := c.migration("down", "Take the newest migration back; what its tables hold is deleted", true, func(ctx context.Context, m *schema.Migrator) error {
 		version, err := m.Down(ctx)
 		if err != nil {
 			return err
@@ -30,7 +31,7 @@ func (c *command) migrate() *cobra.Command {
 		}
 		return c.print(map[string]any{"version": version}, "Version %d taken back.\n", version)
 	})
-	status := c.migration("status", "Compare the database with this program; exit 1 when they do not fit", false, func(ctx context.Context, m *sqlstore.Migrator) error {
+	status := c.migration("status", "Compare the database with this program; exit 1 when they do not fit", false, func(ctx context.Context, m *schema.Migrator) error {
 		s, err := m.Status(ctx)
 		if err != nil {
 			return err
@@ -50,7 +51,7 @@ connections between clients the lock does not hold, so name the database itself.
 }
 
 // migration is a command on the schema; those that change it keep servers out.
-func (c *command) migration(use, short string, changes bool, run func(context.Context, *sqlstore.Migrator) error) *cobra.Command {
+func (c *command) migration(use, short string, changes bool, run func(context.Context, *schema.Migrator) error) *cobra.Command {
 	return c.outputFlag(&cobra.Command{Use: use, Short: short, Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) (err error) {
 		s, err := c.databaseSettings(cmd)
 		if err != nil {

@@ -4,41 +4,44 @@ package sqlstore
 
 import (
 	"context"
+	"errors"
 
+	"github.com/dify-sso/dify-sso/core/internal/account"
 	"github.com/dify-sso/dify-sso/pkg/audit"
+	"github.com/dify-sso/dify-sso/pkg/sqlaudit"
 	"github.com/dify-sso/dify-sso/pkg/sqldb"
+	"github.com/dify-sso/dify-sso/pkg/sqllease"
+)
+
+const (
+	auditTable  = "audit_events"
+	leasesTable = "leases"
 )
 
 // Audit appends events. What it has written no statement changes; AuditPrune deletes.
-type Audit struct{ DB sqldb.DB }
+func Audit(db sqldb.DB) sqlaudit.Table { return sqlaudit.Table{DB: db, Name: auditTable} }
 
-var _ audit.Sink = Audit{}
-
-// Append implements audit.Sink. A batch whose commit got no answer comes once more,
-// among later ones: what is there already is not appended again, or it would stand in
-// the way of everything behind it.
-func (s Audit) Append(ctx context.Context, events ...audit.Event) error {
-	return s.DB.InTx(ctx, func(ctx context.Context, tx sqldb.Querier) error {
-		// No columns are named: for that a role needs to read them.
-		return insertEvents(ctx, tx, events, ` ON CONFLICT DO NOTHING`)
-	})
-}
+// Leases are those of core's background jobs.
+func Leases(db sqldb.DB) sqllease.Leases { return sqllease.Leases{DB: db, Table: leasesTable} }
 
 // appendEvents writes the events of an act in its transaction.
 func appendEvents(ctx context.Context, q sqldb.Querier, events []audit.Event) error {
-	return insertEvents(ctx, q, events, "")
+	return sqlaudit.Insert(ctx, q, auditTable, events)
 }
 
-func insertEvents(ctx context.Context, q sqldb.Querier, events []audit.Event, again string) error {
-	for _, e := range events {
-		_, err := q.Exec(ctx, `INSERT INTO audit_events
-			(id, at, event, actor_type, actor_id, subject_key, workspace_id, token_id, request_id, ip, user_agent, fields)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`+again,
-			e.ID, e.At, e.Name, e.Actor.Type, null(e.Actor.ID), null(e.SubjectKey), null(e.WorkspaceID), null(e.TokenID),
-			e.Request.ID, null(e.Request.IP), null(e.Request.UserAgent), string(e.Fields))
-		if err != nil {
-			return err
-		}
+// AuditTrail reads the trail, and whose e-mail an account has. A role that may read the
+// one table and two columns of the other is enough.
+type AuditTrail struct{ sqlaudit.Table }
+
+// Trail gives the audit trail for reading.
+func Trail(db sqldb.DB) AuditTrail { return AuditTrail{Audit(db)} }
+
+// AccountID gives the id of the account that has an e-mail, or account.ErrNotFound. It
+// reads two columns, which is all of accounts that a reader of the trail need see.
+func (s AuditTrail) AccountID(ctx context.Context, email string) (id string, err error) {
+	err = s.DB.QueryRow(ctx, `SELECT id FROM accounts WHERE email = $1`, email).Scan(&id)
+	if errors.Is(err, sqldb.ErrNoRows) {
+		return "", account.ErrNotFound
 	}
-	return nil
+	return id, err
 }

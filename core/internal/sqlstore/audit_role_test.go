@@ -147,7 +147,7 @@ func TestASecondRoleKeepsTheAuditTrail(t *testing.T) {
 		if _, err := db.Exec(t.Context(), "SET SESSION AUTHORIZATION "+auditor); err != nil {
 			t.Fatal(err)
 		}
-		trail := sqlstore.AuditTrail{DB: db}
+		trail := sqlstore.Trail(db)
 		newest, err1 := trail.Newest(t.Context(), audit.Filter{}, 10)
 		next, err2 := trail.Next(t.Context(), audit.Filter{AccountID: "x", SubjectKey: "x"}, audit.Position{}, 10)
 		_, err3 := trail.Find(t.Context(), newest[0].ID)

@@ -3,129 +3,19 @@
 package sqlstore
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 
-	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/lock"
-
 	"github.com/dify-sso/dify-sso/migrations"
+	"github.com/dify-sso/dify-sso/pkg/schema"
 	"github.com/dify-sso/dify-sso/pkg/sqldb"
 )
 
-// SchemaStatus compares the database with the migrations in this binary.
-type SchemaStatus struct {
-	Current int64 // version of the database, 0 when empty
-	Target  int64 // version this binary needs
-	Pending int   // migrations not applied
-}
-
-// The ways in which a schema does not fit this binary.
-var (
-	ErrSchemaOlder = errors.New("the database schema is older than this program: run \"core migrate up\"")
-	ErrSchemaNewer = errors.New("the database schema is newer than this program: start the version that wrote it, or a later one")
-)
-
-// Check returns ErrSchemaOlder or ErrSchemaNewer when the schema does not fit.
-func (s SchemaStatus) Check() error {
-	switch {
-	case s.Current > s.Target:
-		return ErrSchemaNewer
-	case s.Pending > 0:
-		return ErrSchemaOlder
-	}
-	return nil
-}
-
-// Migrator applies the embedded migrations.
-type Migrator struct {
-	db       sqldb.DB
-	provider *goose.Provider
-	target   int64
-}
-
-// NewMigrator prepares the migrations of the database's engine.
-func NewMigrator(db sqldb.DB) (*Migrator, error) {
-	conn, ok := sqldb.Standard(db)
-	if !ok {
-		return nil, fmt.Errorf("sqlstore: no migrations for engine %s", db.Dialect())
-	}
-	files, err := fs.Sub(migrations.Core, "core/"+string(db.Dialect()))
+// NewMigrator prepares core's migrations for a database.
+func NewMigrator(db sqldb.DB) (*schema.Migrator, error) {
+	files, err := fs.Sub(migrations.Core, "core")
 	if err != nil {
 		return nil, fmt.Errorf("sqlstore: migrations: %w", err)
 	}
-	dialect, options := goose.DialectSQLite3, []goose.ProviderOption(nil)
-	if db.Dialect() == sqldb.Postgres {
-		// Of several that migrate at once one applies; the others ask each second, for as
-		// long as a large table may take.
-		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 600))
-		if err != nil {
-			return nil, fmt.Errorf("sqlstore: migrations: %w", err)
-		}
-		dialect, options = goose.DialectPostgres, append(options, goose.WithSessionLocker(locker))
-	}
-	provider, err := goose.NewProvider(dialect, conn, files, options...)
-	if err != nil {
-		return nil, fmt.Errorf("sqlstore: migrations: %w", err)
-	}
-	sources := provider.ListSources()
-	return &Migrator{db: db, provider: provider, target: sources[len(sources)-1].Version}, nil
-}
-
-// Up applies what is pending and gives the versions applied.
-func (m *Migrator) Up(ctx context.Context) ([]int64, error) {
-	results, err := m.provider.Up(ctx)
-	applied := make([]int64, 0, len(results))
-	for _, r := range results {
-		applied = append(applied, r.Source.Version)
-	}
-	if err != nil {
-		return applied, fmt.Errorf("sqlstore: migrate up: %w", err)
-	}
-	return applied, nil
-}
-
-// Down takes the newest migration back and gives its version; zero when there is
-// none. It deletes what that migration's tables hold.
-func (m *Migrator) Down(ctx context.Context) (int64, error) {
-	r, err := m.provider.Down(ctx)
-	if errors.Is(err, goose.ErrNoNextVersion) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, fmt.Errorf("sqlstore: migrate down: %w", err)
-	}
-	return r.Source.Version, nil
-}
-
-// Status compares and changes nothing: a role that only serves may ask, and a database
-// that nobody has migrated stays empty.
-func (m *Migrator) Status(ctx context.Context) (SchemaStatus, error) {
-	current, err := m.current(ctx)
-	if err != nil {
-		return SchemaStatus{}, fmt.Errorf("sqlstore: schema version: %w", err)
-	}
-	s := SchemaStatus{Current: current, Target: m.target}
-	for _, source := range m.provider.ListSources() {
-		if source.Version > current {
-			s.Pending++
-		}
-	}
-	return s, nil
-}
-
-// current gives the newest version in goose's table, which keeps a row for each.
-func (m *Migrator) current(ctx context.Context) (version int64, err error) {
-	exists := `SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'goose_db_version'`
-	if m.db.Dialect() == sqldb.Postgres {
-		exists = `SELECT CASE WHEN to_regclass('goose_db_version') IS NULL THEN 0 ELSE 1 END`
-	}
-	var n int
-	if err := m.db.QueryRow(ctx, exists).Scan(&n); err != nil || n == 0 {
-		return 0, err
-	}
-	err = m.db.QueryRow(ctx, `SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied`).Scan(&version)
-	return version, err
+	return schema.New(db, schema.Options{Files: files, Table: "goose_db_version", Command: "core migrate up"})
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/dify-sso/dify-sso/core/internal/app"
 	"github.com/dify-sso/dify-sso/core/internal/sqlstore"
+	"github.com/dify-sso/dify-sso/pkg/schema"
 	"github.com/dify-sso/dify-sso/pkg/sqldb"
 	"github.com/dify-sso/dify-sso/pkg/testserver"
 )
@@ -57,7 +58,7 @@ func engines(t *testing.T, run func(t *testing.T, db sqldb.DB, again func() sqld
 	})
 }
 
-func migrator(t *testing.T, db sqldb.DB) *sqlstore.Migrator {
+func migrator(t *testing.T, db sqldb.DB) *schema.Migrator {
 	t.Helper()
 	m, err := sqlstore.NewMigrator(db)
 	if err != nil {
@@ -66,7 +67,7 @@ func migrator(t *testing.T, db sqldb.DB) *sqlstore.Migrator {
 	return m
 }
 
-func status(t *testing.T, m *sqlstore.Migrator) sqlstore.SchemaStatus {
+func status(t *testing.T, m *schema.Migrator) schema.Status {
 	t.Helper()
 	s, err := m.Status(t.Context())
 	if err != nil {
@@ -97,8 +98,8 @@ func texts(t *testing.T, db sqldb.DB, query string) []string {
 	return out
 }
 
-// schema gives every part of a schema but goose's own, as the engine words it.
-func schema(t *testing.T, db sqldb.DB) []string {
+// layout gives every part of a schema but goose's own, as the engine words it.
+func layout(t *testing.T, db sqldb.DB) []string {
 	t.Helper()
 	if db.Dialect() == sqldb.Postgres {
 		return texts(t, db, `SELECT t.relname || ' ' || d.part FROM pg_class t CROSS JOIN LATERAL (
@@ -119,7 +120,7 @@ func TestMigrations(t *testing.T) {
 		t.Run("M-32 an absent schema is pending, up applies it once, down takes it back, up gives the same again", func(t *testing.T) {
 			m := migrator(t, db)
 			absent := status(t, m)
-			if absent.Current != 0 || absent.Pending == 0 || !errors.Is(absent.Check(), sqlstore.ErrSchemaOlder) {
+			if absent.Current != 0 || absent.Pending == 0 || !errors.Is(absent.Check(), schema.ErrOlder) {
 				t.Fatalf("%+v: %v", absent, absent.Check())
 			}
 			tables := `SELECT name FROM sqlite_master`
@@ -133,7 +134,7 @@ func TestMigrations(t *testing.T) {
 			if err != nil || len(applied) != absent.Pending || applied[len(applied)-1] != absent.Target {
 				t.Fatalf("applied %v, %v", applied, err)
 			}
-			first := schema(t, db)
+			first := layout(t, db)
 			if len(first) < 20 {
 				t.Fatalf("a schema of %d parts", len(first))
 			}
@@ -147,11 +148,11 @@ func TestMigrations(t *testing.T) {
 				if got, err := m.Down(t.Context()); err != nil || got != want {
 					t.Fatalf("took %d back, %v, want %d", got, err, want)
 				}
-				if s := status(t, m); s.Current != want-1 || !errors.Is(s.Check(), sqlstore.ErrSchemaOlder) {
+				if s := status(t, m); s.Current != want-1 || !errors.Is(s.Check(), schema.ErrOlder) {
 					t.Fatalf("%+v: %v", s, s.Check())
 				}
 			}
-			if left := schema(t, db); len(left) > 0 {
+			if left := layout(t, db); len(left) > 0 {
 				t.Fatalf("left behind: %v", left)
 			}
 			if got, err := m.Down(t.Context()); err != nil || got != 0 {
@@ -160,7 +161,7 @@ func TestMigrations(t *testing.T) {
 			if _, err := m.Up(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(first, schema(t, db)); diff != "" {
+			if diff := cmp.Diff(first, layout(t, db)); diff != "" {
 				t.Fatal("up after down is another schema (-first +second)", diff)
 			}
 		})
@@ -169,7 +170,7 @@ func TestMigrations(t *testing.T) {
 			m := migrator(t, db)
 			newer(t, db)
 			s := status(t, m)
-			if !errors.Is(s.Check(), sqlstore.ErrSchemaNewer) || s.Current <= s.Target {
+			if !errors.Is(s.Check(), schema.ErrNewer) || s.Current <= s.Target {
 				t.Fatalf("%+v: %v", s, s.Check())
 			}
 		})
@@ -177,13 +178,13 @@ func TestMigrations(t *testing.T) {
 
 	t.Run("M-32 an older and a newer schema do not fit", func(t *testing.T) {
 		for _, c := range []struct {
-			s    sqlstore.SchemaStatus
+			s    schema.Status
 			want error
 		}{
-			{sqlstore.SchemaStatus{Current: 3, Target: 3}, nil},
-			{sqlstore.SchemaStatus{Current: 2, Target: 3, Pending: 1}, sqlstore.ErrSchemaOlder},
-			{sqlstore.SchemaStatus{Current: 4, Target: 3}, sqlstore.ErrSchemaNewer},
-			{sqlstore.SchemaStatus{Current: 4, Target: 3, Pending: 1}, sqlstore.ErrSchemaNewer},
+			{schema.Status{Current: 3, Target: 3}, nil},
+			{schema.Status{Current: 2, Target: 3, Pending: 1}, schema.ErrOlder},
+			{schema.Status{Current: 4, Target: 3}, schema.ErrNewer},
+			{schema.Status{Current: 4, Target: 3, Pending: 1}, schema.ErrNewer},
 		} {
 			if err := c.s.Check(); !errors.Is(err, c.want) {
 				t.Errorf("%+v: %v, want %v", c.s, err, c.want)
@@ -273,13 +274,13 @@ func TestTheServiceAtItsStart(t *testing.T) {
 
 	t.Run("M-32 a newer one is refused, by its versions, and left alone", func(t *testing.T) {
 		db := open(t, path)
-		before := schema(t, db)
+		before := layout(t, db)
 		newer(t, db)
 		err := start()
-		if !errors.Is(err, sqlstore.ErrSchemaNewer) || !regexp.MustCompile(`99999.*\d`).MatchString(err.Error()) {
+		if !errors.Is(err, schema.ErrNewer) || !regexp.MustCompile(`99999.*\d`).MatchString(err.Error()) {
 			t.Fatal(err)
 		}
-		if !slices.Equal(before, schema(t, db)) {
+		if !slices.Equal(before, layout(t, db)) {
 			t.Fatal("the schema was changed")
 		}
 	})

@@ -63,7 +63,7 @@ func TestPostgresHasTheSchemaOfSQLite(t *testing.T) {
 			t.Fatal("none found")
 		}
 		for _, name := range names {
-			if !strings.Contains(strings.Join(schema(t, sqlite), "\n"), "CONSTRAINT "+name+" ") {
+			if !strings.Contains(strings.Join(layout(t, sqlite), "\n"), "CONSTRAINT "+name+" ") {
 				t.Errorf("SQLite has no %s", name)
 			}
 		}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package sqlstore
+package sqlaudit
 
 import (
 	"context"
@@ -9,18 +9,11 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/dify-sso/dify-sso/core/internal/account"
 	"github.com/dify-sso/dify-sso/pkg/audit"
 	"github.com/dify-sso/dify-sso/pkg/sqldb"
 )
 
-// AuditTrail implements audit.Trail by SELECT alone: a role that may do nothing else can
-// read it. Every statement walks along the index on (at, id) or, for one kind of event,
-// (event, at), and stops at its limit. There is no index on subject or token, which each
-// event would pay for: an operator's rare question looks through the time it names.
-type AuditTrail struct{ DB sqldb.DB }
-
-var _ audit.Trail = AuditTrail{}
+var _ audit.Trail = Table{}
 
 const eventColumns = `id, at, event, actor_type, actor_id, subject_key, workspace_id, token_id, request_id, ip, user_agent, fields`
 
@@ -60,19 +53,35 @@ func selected(f audit.Filter) *selection {
 	return s
 }
 
-func (s AuditTrail) read(ctx context.Context, where *selection, order string, limit int) ([]audit.Event, error) {
-	rows, err := s.DB.Query(ctx, fmt.Sprintf(`SELECT `+eventColumns+` FROM audit_events WHERE %s ORDER BY %s LIMIT $%d`,
+// read is a SELECT alone: a role that may do nothing else can read the trail. Every
+// statement walks along the index on (at, id) or, for one kind of event, (event, at), and
+// stops at its limit. There is no index on subject or token, which each event would pay
+// for: an operator's rare question looks through the time it names.
+func (s Table) read(ctx context.Context, where *selection, order string, limit int) ([]audit.Event, error) {
+	rows, err := s.DB.Query(ctx, fmt.Sprintf(`SELECT `+eventColumns+` FROM `+s.Name+` WHERE %s ORDER BY %s LIMIT $%d`,
 		strings.Join(where.conditions, " AND "), order, len(where.args)+1), append(where.args, limit)...)
-	return collect(rows, err, scanEvent)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	var events []audit.Event
+	for rows.Next() {
+		e, err := scanEvent(rows)
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, e)
+	}
+	return events, rows.Err()
 }
 
 // Newest implements audit.Trail.
-func (s AuditTrail) Newest(ctx context.Context, f audit.Filter, limit int) ([]audit.Event, error) {
+func (s Table) Newest(ctx context.Context, f audit.Filter, limit int) ([]audit.Event, error) {
 	return s.read(ctx, selected(f), "at DESC, id DESC", limit)
 }
 
 // Next implements audit.Trail.
-func (s AuditTrail) Next(ctx context.Context, f audit.Filter, after audit.Position, limit int) ([]audit.Event, error) {
+func (s Table) Next(ctx context.Context, f audit.Filter, after audit.Position, limit int) ([]audit.Event, error) {
 	if after.At.After(f.Since) {
 		f.Since = after.At // one bound of the index instead of two
 	}
@@ -82,23 +91,13 @@ func (s AuditTrail) Next(ctx context.Context, f audit.Filter, after audit.Positi
 }
 
 // Find implements audit.Trail.
-func (s AuditTrail) Find(ctx context.Context, id string) (audit.Position, error) {
+func (s Table) Find(ctx context.Context, id string) (audit.Position, error) {
 	p := audit.Position{ID: id}
-	err := s.DB.QueryRow(ctx, `SELECT at FROM audit_events WHERE id = $1`, id).Scan(&p.At)
+	err := s.DB.QueryRow(ctx, `SELECT at FROM `+s.Name+` WHERE id = $1`, id).Scan(&p.At)
 	if errors.Is(err, sqldb.ErrNoRows) {
 		return audit.Position{}, audit.ErrNoEvent
 	}
 	return p, err
-}
-
-// AccountID gives the id of the account that has an e-mail, or account.ErrNotFound. It
-// reads two columns, which is all of accounts that a reader of the trail need see.
-func (s AuditTrail) AccountID(ctx context.Context, email string) (id string, err error) {
-	err = s.DB.QueryRow(ctx, `SELECT id FROM accounts WHERE email = $1`, email).Scan(&id)
-	if errors.Is(err, sqldb.ErrNoRows) {
-		return "", account.ErrNotFound
-	}
-	return id, err
 }
 
 func scanEvent(row sqldb.Row) (e audit.Event, err error) {
@@ -107,4 +106,20 @@ func scanEvent(row sqldb.Row) (e audit.Event, err error) {
 		&e.Request.ID, text{&e.Request.IP}, text{&e.Request.UserAgent}, &fields)
 	e.Fields = json.RawMessage(fields)
 	return e, err
+}
+
+// text reads a column that may be NULL.
+type text struct{ to *string }
+
+// Scan implements sql.Scanner.
+func (t text) Scan(src any) error {
+	switch v := src.(type) {
+	case string:
+		*t.to = v
+	case []byte:
+		*t.to = string(v)
+	default:
+		*t.to = ""
+	}
+	return nil
 }

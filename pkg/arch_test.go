@@ -28,6 +28,7 @@ var rows = []archtest.Row{
 	{Package: "canon"},
 	{Package: "clientip"},
 	{Package: "config", May: []string{"pkg/secret"}},
+	{Package: "control", May: []string{"pkg/audit", "pkg/fault", "pkg/server", "pkg/wire"}},
 	{Package: "datadir"},
 	{Package: "fault"},
 	{Package: "jobs"},

@@ -19,8 +19,8 @@ import (
 
 	"github.com/dify-sso/dify-sso/core/internal/apitest"
 	"github.com/dify-sso/dify-sso/core/internal/cli"
-	"github.com/dify-sso/dify-sso/core/internal/control"
-	"github.com/dify-sso/dify-sso/core/internal/operator"
+	"github.com/dify-sso/dify-sso/pkg/audit"
+	"github.com/dify-sso/dify-sso/pkg/control"
 	"github.com/dify-sso/dify-sso/pkg/datadir"
 )
 
@@ -214,7 +214,7 @@ func TestACommandAndARouteOfTheSameAct(t *testing.T) {
 		by := map[string]func(t *testing.T, s *apitest.Server, account string){
 			"route": func(t *testing.T, s *apitest.Server, account string) {
 				req, err := http.NewRequest(http.MethodPost, s.Inner+"/inner/api/subjects/revoke",
-					strings.NewReader(`{"account_id":"`+account+`","reason":"lost","actor":"`+operator.Caller{User: control.UserName(os.Geteuid())}.Actor().ID+`"}`))
+					strings.NewReader(`{"account_id":"`+account+`","reason":"lost","actor":"`+audit.Caller{User: control.UserName(os.Geteuid())}.Actor().ID+`"}`))
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -16,7 +16,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/account"
 	"github.com/dify-sso/dify-sso/core/internal/authz"
 	"github.com/dify-sso/dify-sso/core/internal/console"
-	"github.com/dify-sso/dify-sso/core/internal/control"
+	commands "github.com/dify-sso/dify-sso/core/internal/control"
 	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
 	"github.com/dify-sso/dify-sso/core/internal/httpapi"
 	"github.com/dify-sso/dify-sso/core/internal/installation"
@@ -28,6 +28,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/workspace"
 	"github.com/dify-sso/dify-sso/pkg/audit"
 	"github.com/dify-sso/dify-sso/pkg/clientip"
+	"github.com/dify-sso/dify-sso/pkg/control"
 	"github.com/dify-sso/dify-sso/pkg/datadir"
 	"github.com/dify-sso/dify-sso/pkg/jobs"
 	"github.com/dify-sso/dify-sso/pkg/schema"
@@ -213,7 +214,7 @@ func (a *App) command() (err error) {
 	if err != nil {
 		return err
 	}
-	a.control, err = control.NewServer(control.Deps{As: a.Operator.As, Log: a.opts.Log, Now: a.opts.Now, Version: a.opts.Version})
+	a.control, err = commands.NewServer(a.Operator.As, control.Deps{Log: a.opts.Log, Now: a.opts.Now, Version: a.opts.Version})
 	return err
 }
 

@@ -15,8 +15,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dify-sso/dify-sso/core/internal/app"
-	"github.com/dify-sso/dify-sso/core/internal/control"
+	commands "github.com/dify-sso/dify-sso/core/internal/control"
 	"github.com/dify-sso/dify-sso/core/internal/operator"
+	"github.com/dify-sso/dify-sso/pkg/audit"
+	"github.com/dify-sso/dify-sso/pkg/control"
 	"github.com/dify-sso/dify-sso/pkg/datadir"
 	"github.com/dify-sso/dify-sso/pkg/telemetry"
 )
@@ -40,7 +42,7 @@ func (c *command) operate(cmd *cobra.Command, fn act) error {
 		return c.direct(ctx, s, fn)
 	}
 	for until := time.Now().Add(c.Patience); ; {
-		service, err := control.Connect(ctx, s.ControlSocket(), c.Version)
+		service, err := commands.Connect(ctx, s.ControlSocket(), c.Version)
 		if err == nil {
 			return fn(ctx, service)
 		}
@@ -129,7 +131,7 @@ func (c *command) direct(ctx context.Context, s *app.Settings, fn act) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
-	by := operator.Caller{User: control.UserName(os.Geteuid()), Version: c.Version}
+	by := audit.Caller{Service: app.Program, User: control.UserName(os.Geteuid()), Version: c.Version}
 	ctx, _ = by.Request(ctx)
 	return fn(ctx, a.Operator.As(by))
 }

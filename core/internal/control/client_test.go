@@ -11,8 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/dify-sso/dify-sso/core/internal/control"
+	commands "github.com/dify-sso/dify-sso/core/internal/control"
 	"github.com/dify-sso/dify-sso/core/internal/operator"
+	"github.com/dify-sso/dify-sso/pkg/control"
 )
 
 // foreign is a service that answers in its own way.
@@ -68,7 +69,7 @@ func TestVersionsThatDoNotUnderstandEachOther(t *testing.T) {
 			w.WriteHeader(http.StatusNotFound)
 			_, _ = io.WriteString(w, `{"code":"operation_unknown","message":"no"}`)
 		})
-		_, err := control.Connect(t.Context(), path, "1.0.0")
+		_, err := commands.Connect(t.Context(), path, "1.0.0")
 		sentence(t, err, "3.0.0", "of 1.0.0")
 	})
 	t.Run("a newer service says more than we know", func(t *testing.T) {
@@ -89,7 +90,7 @@ func TestVersionsThatDoNotUnderstandEachOther(t *testing.T) {
 			w.WriteHeader(http.StatusTeapot)
 			_, _ = io.WriteString(w, "<html>\x1b[31mred")
 		})
-		_, err := control.Connect(t.Context(), path, "1.0.0")
+		_, err := commands.Connect(t.Context(), path, "1.0.0")
 		sentence(t, err, "418")
 		if strings.Contains(err.Error(), "red") {
 			t.Errorf("repeated: %q", err)
@@ -148,7 +149,7 @@ func TestAServiceThatEndsInTheMiddle(t *testing.T) {
 	})
 	t.Run("before it was asked", func(t *testing.T) {
 		path := foreign(t, func(w http.ResponseWriter, _ *http.Request) { cut(w) })
-		if _, err := control.Connect(t.Context(), path, "1"); !errors.Is(err, control.ErrNoService) {
+		if _, err := commands.Connect(t.Context(), path, "1"); !errors.Is(err, control.ErrNoService) {
 			t.Fatalf("err = %v", err)
 		}
 	})
@@ -169,7 +170,7 @@ func TestAServiceThatEndsInTheMiddle(t *testing.T) {
 		listen(t, path) // takes connections and never reads
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		defer cancel()
-		_, err := control.Connect(ctx, path, "1")
+		_, err := commands.Connect(ctx, path, "1")
 		if err == nil || !strings.Contains(err.Error(), "does not answer, and nothing was done") {
 			t.Fatalf("err = %v", err)
 		}

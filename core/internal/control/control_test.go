@@ -21,16 +21,17 @@ import (
 	"time"
 
 	"github.com/dify-sso/dify-sso/core/internal/access"
-	"github.com/dify-sso/dify-sso/core/internal/control"
+	commands "github.com/dify-sso/dify-sso/core/internal/control"
 	"github.com/dify-sso/dify-sso/core/internal/operator"
 	"github.com/dify-sso/dify-sso/pkg/audit"
+	"github.com/dify-sso/dify-sso/pkg/control"
 	"github.com/dify-sso/dify-sso/pkg/fault"
 	"github.com/dify-sso/dify-sso/pkg/secret"
 )
 
 // stub does what a test says, and notes by whom and under which request it was asked.
 type stub struct {
-	by      operator.Caller
+	by      audit.Caller
 	request audit.Request
 	revoke  func(ctx context.Context, s operator.Subject) (access.Receipt, error)
 	owner   operator.Owner
@@ -103,8 +104,7 @@ func serve(t *testing.T, path string) *served {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Server, err = control.NewServer(control.Deps{
-		As:  func(c operator.Caller) operator.Operations { s.stub.by = c; return s.stub },
+	s.Server, err = commands.NewServer(func(c audit.Caller) operator.Operations { s.stub.by = c; return s.stub }, control.Deps{
 		Log: log, Now: time.Now, Version: "1.0.0",
 	})
 	if err != nil {
@@ -122,9 +122,9 @@ func serve(t *testing.T, path string) *served {
 
 func socket(t *testing.T) string { return filepath.Join(t.TempDir(), "control.sock") }
 
-func connect(t *testing.T, path string) *control.Client {
+func connect(t *testing.T, path string) commands.Client {
 	t.Helper()
-	c, err := control.Connect(t.Context(), path, "1.0.0")
+	c, err := commands.Connect(t.Context(), path, "1.0.0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -411,7 +411,7 @@ func TestShutdownLetsACallEndAndTakesTheSocketAway(t *testing.T) {
 			break
 		}
 	}
-	if _, err := control.Connect(t.Context(), s.path, "1"); !errors.Is(err, control.ErrNoService) {
+	if _, err := commands.Connect(t.Context(), s.path, "1"); !errors.Is(err, control.ErrNoService) {
 		t.Errorf("err = %v", err)
 	}
 	close(goOn)

@@ -4,10 +4,14 @@ package control
 
 import (
 	"context"
+	"time"
 
 	"github.com/dify-sso/dify-sso/core/internal/operator"
-	"github.com/dify-sso/dify-sso/pkg/wire"
+	"github.com/dify-sso/dify-sso/pkg/control"
 )
+
+// Service is the name by which commands and the server know each other.
+const Service = "core"
 
 // The names of the operations on the wire.
 const (
@@ -27,48 +31,50 @@ const (
 	opBundle      = "support-bundle"
 )
 
-// operation decodes a request and does it.
-type operation func(ctx context.Context, by operator.Operations, body []byte) (answer any, err error)
+// copyLimit bounds the copy of a database, which grows with it.
+const copyLimit = 10 * time.Minute
 
-// operations are all that a client can ask.
-var operations = map[string]operation{
-	opSetupCode: takes(func(by operator.Operations, ctx context.Context, _ struct{}) (operator.SetupCode, error) {
-		return by.SetupCode(ctx)
-	}),
-	opCreateOwner: takes(operator.Operations.CreateOwner),
-	opAccount:     takes(operator.Operations.CreateAccount),
-	opPassword:    takes(operator.Operations.SetPassword),
-	opAdmin:       takes(operator.Operations.SetAdministrator),
-	opAccounts:    takes(operator.Operations.ListAccounts),
-	opSetStatus:   takes(operator.Operations.SetStatus),
-	opTokens:      takes(operator.Operations.ListTokens),
-	opRevokeToken: takes(operator.Operations.RevokeToken),
-	opRevoke:      takes(operator.Operations.RevokeSubject),
-	opSecretKey: takes(func(by operator.Operations, ctx context.Context, _ struct{}) (operator.SecretKey, error) {
-		return by.RotateSecretKey(ctx)
-	}),
-	opSealingKey: takes(func(by operator.Operations, ctx context.Context, _ struct{}) (operator.SealingKey, error) {
-		return by.RotateSealingKey(ctx)
-	}),
-	opSnapshot: takes(func(by operator.Operations, ctx context.Context, _ struct{}) (operator.Snapshot, error) {
-		return by.Snapshot(ctx)
-	}),
-	opBundle: takes(func(by operator.Operations, ctx context.Context, _ struct{}) (operator.Bundle, error) {
-		return by.Bundle(ctx)
-	}),
+var slow = control.Slow{opSnapshot: copyLimit}
+
+// NewServer makes a server of core's operations; Service, Operations and Slow of d are
+// filled in.
+func NewServer(as func(by control.Caller) operator.Operations, d control.Deps) (*control.Server, error) {
+	d.Service, d.Operations, d.Slow = Service, Operations(as), slow
+	return control.NewServer(d)
 }
 
-// takes makes an operation of a method. A member that this version does not know is
-// refused: what an operator asked must not be done by half.
-func takes[Q, A any](call func(by operator.Operations, ctx context.Context, q Q) (A, error)) operation {
-	return func(ctx context.Context, by operator.Operations, body []byte) (any, error) {
-		var q Q
-		if err := wire.JSON(body, &q, wire.Refuse); err != nil {
-			if p, ok := err.(*wire.Problems); ok { //nolint:errorlint // the decoder returns it bare
-				return nil, p.Fault(errRequest)
-			}
-			return nil, err
-		}
-		return call(by, ctx, q)
+// Operations are all that a client can ask of core; as gives them in the name of who
+// asks.
+func Operations(as func(by control.Caller) operator.Operations) map[string]control.Operation {
+	return map[string]control.Operation{
+		opSetupCode: takes(as, func(o operator.Operations, ctx context.Context, _ struct{}) (operator.SetupCode, error) {
+			return o.SetupCode(ctx)
+		}),
+		opCreateOwner: takes(as, operator.Operations.CreateOwner),
+		opAccount:     takes(as, operator.Operations.CreateAccount),
+		opPassword:    takes(as, operator.Operations.SetPassword),
+		opAdmin:       takes(as, operator.Operations.SetAdministrator),
+		opAccounts:    takes(as, operator.Operations.ListAccounts),
+		opSetStatus:   takes(as, operator.Operations.SetStatus),
+		opTokens:      takes(as, operator.Operations.ListTokens),
+		opRevokeToken: takes(as, operator.Operations.RevokeToken),
+		opRevoke:      takes(as, operator.Operations.RevokeSubject),
+		opSecretKey: takes(as, func(o operator.Operations, ctx context.Context, _ struct{}) (operator.SecretKey, error) {
+			return o.RotateSecretKey(ctx)
+		}),
+		opSealingKey: takes(as, func(o operator.Operations, ctx context.Context, _ struct{}) (operator.SealingKey, error) {
+			return o.RotateSealingKey(ctx)
+		}),
+		opSnapshot: takes(as, func(o operator.Operations, ctx context.Context, _ struct{}) (operator.Snapshot, error) {
+			return o.Snapshot(ctx)
+		}),
+		opBundle: takes(as, func(o operator.Operations, ctx context.Context, _ struct{}) (operator.Bundle, error) {
+			return o.Bundle(ctx)
+		}),
 	}
+}
+
+// takes makes an operation of a method.
+func takes[Q, A any](as func(by control.Caller) operator.Operations, call func(o operator.Operations, ctx context.Context, q Q) (A, error)) control.Operation {
+	return control.Takes(func(ctx context.Context, by control.Caller, q Q) (A, error) { return call(as(by), ctx, q) })
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package control
+package control_test
 
 import (
 	"bytes"
@@ -8,15 +8,14 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
-	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/dify-sso/dify-sso/core/internal/access"
+	"github.com/dify-sso/dify-sso/core/internal/control"
 	"github.com/dify-sso/dify-sso/core/internal/operator"
+	"github.com/dify-sso/dify-sso/pkg/audit"
 	"github.com/dify-sso/dify-sso/pkg/fault"
 	"github.com/dify-sso/dify-sso/pkg/wire"
 )
@@ -94,7 +93,7 @@ func (h *heard) Bundle(context.Context) (operator.Bundle, error) {
 // Whatever is taken is what a strict standard decoder reads too, and what is refused
 // is refused in the words of the protocol.
 func FuzzRequest(f *testing.F) {
-	names := slices.Sorted(maps.Keys(operations))
+	names := slices.Sorted(maps.Keys(control.Operations(nil)))
 	for _, body := range []string{
 		`{}`, `{"id":"0190d1f4-7c3a-7b1e-9c55-0242ac120002"}`, `{"ID":"x"}`, `{"id":"a","id":"b"}`, `[]`, `{"page":1,"limit":50,"email":"a@b.c"}`,
 		`{"account":"a@b.c","status":"banned"}`, `{"account_id":"x","issuer":"i","subject_id":"s","email":"e","reason":"r"}`,
@@ -107,8 +106,8 @@ func FuzzRequest(f *testing.F) {
 	f.Fuzz(func(t *testing.T, which uint8, body []byte) {
 		name := names[int(which)%len(names)]
 		h := &heard{}
-		_, err := operations[name](t.Context(), h, body)
-		if err != nil && !errors.Is(err, errRequest) && !errors.Is(err, wire.ErrInvalidJSON) && !errors.Is(err, operator.ErrInvalid) {
+		_, err := control.Operations(func(audit.Caller) operator.Operations { return h })[name](t.Context(), audit.Caller{}, body)
+		if err != nil && fault.Of(err).Code() != "request_unknown" && !errors.Is(err, wire.ErrInvalidJSON) && !errors.Is(err, operator.ErrInvalid) {
 			t.Fatalf("refused with %v", err)
 		}
 		if details := fault.Of(err).Details(); len(details) > wire.MaxProblems {
@@ -132,49 +131,4 @@ func FuzzRequest(f *testing.F) {
 			t.Fatalf("read as %s, and as %s by the standard decoder (%v)", ours, theirs, err)
 		}
 	})
-}
-
-func TestWhoIsWelcome(t *testing.T) {
-	for _, tc := range []struct {
-		name    string
-		uid, of int
-		want    bool
-	}{
-		{"the same user", 1000, 1000, true},
-		{"root", 0, 1000, true},
-		{"another user", 1001, 1000, false},
-		{"another user, of root", 1000, 0, false},
-		{"where the system does not tell", anybody, 1000, true},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			if got := welcome(tc.uid, tc.of); got != tc.want {
-				t.Errorf("welcome %v", got)
-			}
-		})
-	}
-}
-
-func TestALinkMakesALongPathShort(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), strings.Repeat("a", 120)) + "/"
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "s"), []byte("found"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("TMPDIR", filepath.Join(t.TempDir(), strings.Repeat("t", 120))) // that one is no help
-	short, done, err := link(dir, "s")
-	if err != nil || len(short) > maxPath {
-		t.Fatalf("%s, %v", short, err)
-	}
-	if text, err := os.ReadFile(short); err != nil || string(text) != "found" {
-		t.Errorf("%q, %v", text, err)
-	}
-	done()
-	if _, err := os.Lstat(filepath.Dir(filepath.Dir(short))); !os.IsNotExist(err) {
-		t.Errorf("left behind: %v", err)
-	}
-	if _, err := os.Stat(filepath.Join(dir, "s")); err != nil {
-		t.Errorf("what the link led to is gone: %v", err)
-	}
 }

@@ -15,7 +15,8 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/dify-sso/dify-sso/core/internal/control"
+	commands "github.com/dify-sso/dify-sso/core/internal/control"
+	"github.com/dify-sso/dify-sso/pkg/control"
 )
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
@@ -83,7 +84,7 @@ func TestASocketThatADeadProcessLeft(t *testing.T) {
 	if err := errors.Join(os.Chmod(path, 0o600), dead.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := control.Connect(t.Context(), path, "1"); !errors.Is(err, control.ErrNoService) {
+	if _, err := commands.Connect(t.Context(), path, "1"); !errors.Is(err, control.ErrNoService) {
 		t.Fatalf("err = %v", err)
 	}
 	serve(t, path)
@@ -123,7 +124,7 @@ func TestALongPath(t *testing.T) {
 func TestASocketThatIsNotTrusted(t *testing.T) {
 	refused := func(t *testing.T, path string) {
 		t.Helper()
-		_, err := control.Connect(t.Context(), path, "1")
+		_, err := commands.Connect(t.Context(), path, "1")
 		if err == nil || !strings.Contains(err.Error(), "not to be trusted") {
 			t.Fatalf("err = %v", err)
 		}

@@ -92,34 +92,8 @@ func New(d Deps) (*Service, error) {
 	return &Service{Deps: d}, nil
 }
 
-// Caller is the command that asks.
-type Caller struct {
-	// User is the operating system's name of who has called it.
-	User string
-	// Version is the command's own.
-	Version string
-}
-
-// maxUser is how many characters of a user's name are kept.
-const maxUser = 64
-
-// Actor names the operator in the audit trail.
-func (c Caller) Actor() audit.Actor {
-	user, ok := canon.Text(c.User, maxUser)
-	if !ok {
-		user = "unknown"
-	}
-	return audit.Actor{Type: audit.Operator.Type, ID: "cli:" + user}
-}
-
-// Request gives ctx an id for what the caller asks now; events and log lines carry it.
-func (c Caller) Request(ctx context.Context) (with context.Context, id string) {
-	id = canon.NewID()
-	return audit.WithRequest(ctx, audit.Request{ID: id, UserAgent: "core/" + c.Version}), id
-}
-
 // As gives the operations as this caller's.
-func (s *Service) As(c Caller) Operations { return acts{Service: s, by: c.Actor()} }
+func (s *Service) As(c audit.Caller) Operations { return acts{Service: s, by: c.Actor()} }
 
 // acts are the operations under the name of who asks. Each judges its request again:
 // the command that did may be of another version.

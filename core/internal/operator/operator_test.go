@@ -82,7 +82,7 @@ func start(t *testing.T, storeErr error) (*asked, operator.Operations) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return a, s.As(operator.Caller{User: "root", Version: "1"})
+	return a, s.As(audit.Caller{Service: "core", User: "root", Version: "1"})
 }
 
 func TestWhomAKillNames(t *testing.T) {
@@ -162,7 +162,7 @@ func TestWhoAsks(t *testing.T) {
 	for user, want := range map[string]string{
 		"root": "cli:root", "uid 1000": "cli:uid 1000", "": "cli:unknown", "a\nb": "cli:unknown", strings.Repeat("x", 65): "cli:unknown", "\xff": "cli:unknown",
 	} {
-		if got := (operator.Caller{User: user}).Actor(); got != (audit.Actor{Type: "operator", ID: want}) {
+		if got := (audit.Caller{User: user}).Actor(); got != (audit.Actor{Type: "operator", ID: want}) {
 			t.Errorf("%q is %+v", user, got)
 		}
 	}

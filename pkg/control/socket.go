@@ -185,7 +185,7 @@ func shorten(path string) (short string, done func(), err error) {
 // link is shorten by a link in the directory for temporary files.
 func link(dir, name string) (short string, done func(), err error) {
 	for _, temp := range []string{os.TempDir(), "/tmp"} {
-		place, err := os.MkdirTemp(temp, "core-*") // 0700
+		place, err := os.MkdirTemp(temp, "control-*") // 0700
 		if err != nil {
 			continue
 		}

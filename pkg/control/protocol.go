@@ -14,10 +14,8 @@ import (
 
 const (
 	// prefix begins the path of every operation. Another protocol would have another.
-	prefix = "/v1/"
-	// versionHeader carries the sender's own version, whatever becomes of the call.
-	versionHeader = "Core-Version"
-	jsonType      = "application/json"
+	prefix   = "/v1/"
+	jsonType = "application/json"
 
 	maxBody   = 64 << 10 // of a request
 	maxAnswer = 4 << 20
@@ -28,19 +26,21 @@ const (
 	callLimit   = 30 * time.Second
 	answerLimit = 45 * time.Second
 	helloLimit  = 10 * time.Second
-	// copyLimit is callLimit for the copy of a database, which grows with it.
-	copyLimit = 10 * time.Minute
 	// readLimit bounds the reading of a request, so that a client that stops in the
 	// middle of one holds nothing.
 	readLimit = 5 * time.Second
 )
 
-// limitOf bounds the work of an operation.
-func limitOf(name string) time.Duration {
-	if name == opSnapshot {
-		return copyLimit
-	}
-	return callLimit
+// Slow has the operations whose work may take longer than others', and how long.
+type Slow map[string]time.Duration
+
+// limit bounds the work of an operation.
+func (s Slow) limit(name string) time.Duration { return max(s[name], callLimit) }
+
+// versionHeader carries the sender's own version, whatever becomes of the call: that of
+// core is Core-Version.
+func versionHeader(service string) string {
+	return http.CanonicalHeaderKey(service + "-version")
 }
 
 // Hello is what a server says of itself.

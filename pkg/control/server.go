@@ -20,7 +20,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dify-sso/dify-sso/core/internal/operator"
 	"github.com/dify-sso/dify-sso/pkg/fault"
 	"github.com/dify-sso/dify-sso/pkg/server"
 	"github.com/dify-sso/dify-sso/pkg/wire"
@@ -32,13 +31,16 @@ var (
 	errUnknown = fault.New(fault.NotFound, "operation_unknown", "The service does not know what the command asks.")
 )
 
-// Deps is what a Server needs; all fields are required.
+// Deps is what a Server needs; all fields but Slow are required.
 type Deps struct {
-	// As gives the operations in the name of who asks.
-	As      func(c operator.Caller) operator.Operations
-	Log     *slog.Logger
-	Now     func() time.Time
-	Version string
+	// Service is the program's name in lower case, such as core.
+	Service string
+	// Operations are all that a client can ask, by their names on the wire.
+	Operations map[string]Operation
+	Slow       Slow
+	Log        *slog.Logger
+	Now        func() time.Time
+	Version    string
 }
 
 // Server answers commands on one Listener.
@@ -49,8 +51,8 @@ type Server struct {
 
 // NewServer checks the dependencies.
 func NewServer(d Deps) (*Server, error) {
-	if d.As == nil || d.Log == nil || d.Now == nil {
-		return nil, errors.New("control: operations, log and clock are required")
+	if d.Service == "" || len(d.Operations) == 0 || d.Log == nil || d.Now == nil {
+		return nil, errors.New("control: service, operations, log and clock are required")
 	}
 	s := &Server{Deps: d}
 	s.http = &http.Server{
@@ -86,16 +88,16 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // handle answers one request and writes one line about it.
 func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 	start := s.Now()
-	by := operator.Caller{User: UserName(r.Context().Value(uidKey{}).(int)), Version: foreign(r.Header.Get(versionHeader))}
+	by := Caller{Service: s.Service, User: UserName(r.Context().Value(uidKey{}).(int)), Version: foreign(r.Header.Get(versionHeader(s.Service)))}
 	// What has begun is finished though the command be interrupted: half a kill is none.
-	limit := limitOf(strings.TrimPrefix(r.URL.Path, prefix))
+	limit := s.Slow.limit(strings.TrimPrefix(r.URL.Path, prefix))
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), limit)
 	defer cancel()
 	if limit > callLimit {
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(limit + answerLimit - callLimit))
 	}
 	ctx, id := by.Request(ctx)
-	w.Header().Set(versionHeader, s.Version)
+	w.Header().Set(versionHeader(s.Service), s.Version)
 	w.Header().Set("Content-Type", jsonType)
 
 	name, answer, err := s.answer(ctx, w, r, by)
@@ -129,7 +131,7 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 
 // answer does what is asked. A panic is a failure of this one request. The name is that
 // of an operation we have, empty for the greeting, and never a stranger's word.
-func (s *Server) answer(ctx context.Context, w http.ResponseWriter, r *http.Request, by operator.Caller) (name string, answer any, err error) {
+func (s *Server) answer(ctx context.Context, w http.ResponseWriter, r *http.Request, by Caller) (name string, answer any, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fault.ErrInternal.Because(fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
@@ -137,9 +139,9 @@ func (s *Server) answer(ctx context.Context, w http.ResponseWriter, r *http.Requ
 	}()
 	name, ok := strings.CutPrefix(r.URL.Path, prefix)
 	if ok && name == "" && r.Method == http.MethodGet {
-		return "", Hello{Version: s.Version, PID: os.Getpid(), Operations: slices.Sorted(maps.Keys(operations))}, nil
+		return "", Hello{Version: s.Version, PID: os.Getpid(), Operations: slices.Sorted(maps.Keys(s.Operations))}, nil
 	}
-	do, known := operations[name]
+	do, known := s.Operations[name]
 	if !ok || !known {
 		return "unknown", nil, errUnknown
 	}
@@ -156,7 +158,7 @@ func (s *Server) answer(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		}
 		return name, nil, server.ErrBadRequest.Because(err)
 	}
-	answer, err = do(ctx, s.As(by), body)
+	answer, err = do(ctx, by, body)
 	return name, answer, err
 }
 

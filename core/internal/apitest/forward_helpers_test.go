@@ -140,7 +140,7 @@ func faStub(t testing.TB) string {
 	inner, err := server.New(server.Config{Log: log, Now: time.Now, Addresses: clientip.New(nil), ReadTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10})
 	must(err)
 	httpapi.MountInner(inner, httpapi.Inner{
-		Readiness: func(context.Context) httpapi.Readiness { return httpapi.Readiness{} }, Metrics: telemetry.NewMetrics("core", "test").Registry,
+		Readiness: func(context.Context) server.Readiness { return server.Readiness{} }, Metrics: telemetry.NewMetrics("core", "test").Registry,
 		ForwardAuthKey: secret.New(faKey), Bearer: bearer, Recorder: recorder, Now: time.Now,
 	})
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -8,15 +8,15 @@ import (
 	"os"
 	"time"
 
-	"github.com/dify-sso/dify-sso/core/internal/httpapi"
 	"github.com/dify-sso/dify-sso/pkg/schema"
+	"github.com/dify-sso/dify-sso/pkg/server"
 )
 
 // readyLimit bounds the questions, so that a hanging store is an answer too.
 const readyLimit = 2 * time.Second
 
 // Readiness asks every store, and whether the schema still fits this program.
-func (a *App) Readiness(ctx context.Context) httpapi.Readiness {
+func (a *App) Readiness(ctx context.Context) server.Readiness {
 	ctx, cancel := context.WithTimeout(ctx, readyLimit)
 	defer cancel()
 	r := a.stores(ctx)
@@ -26,7 +26,7 @@ func (a *App) Readiness(ctx context.Context) httpapi.Readiness {
 
 // answering asks what a request of a stranger may cost: the stores, and the schema at
 // most once a second.
-func (a *App) answering(ctx context.Context) httpapi.Readiness {
+func (a *App) answering(ctx context.Context) server.Readiness {
 	ctx, cancel := context.WithTimeout(ctx, readyLimit)
 	defer cancel()
 	r := a.stores(ctx)
@@ -48,8 +48,8 @@ type schemaResult struct {
 	result string
 }
 
-func (a *App) stores(ctx context.Context) httpapi.Readiness {
-	return httpapi.Readiness{
+func (a *App) stores(ctx context.Context) server.Readiness {
+	return server.Readiness{
 		Checks:   map[string]string{"sql": check(a.Stores.DB.Ping(ctx)), "store": check(a.Stores.Grants.Ping(ctx))},
 		Draining: a.draining.Load(),
 	}
@@ -66,7 +66,7 @@ func (a *App) checkSchema(ctx context.Context) string {
 	case errors.Is(fit, schema.ErrOlder):
 		return "older than this program"
 	}
-	return httpapi.CheckOK
+	return server.CheckOK
 }
 
 // check words a failure without what it names: a cause may hold an address. A store has
@@ -74,7 +74,7 @@ func (a *App) checkSchema(ctx context.Context) string {
 func check(err error) string {
 	switch {
 	case err == nil:
-		return httpapi.CheckOK
+		return server.CheckOK
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		return "does not answer"
 	default:

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package server
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/gofiber/fiber/v2/middleware/adaptor"
+)
+
+// CheckOK is the result of a check that found nothing.
+const CheckOK = "ok"
+
+// Readiness is the answer of /readyz.
+type Readiness struct {
+	// Checks has one entry for each thing that requests need: CheckOK, or a cause
+	// without an address.
+	Checks map[string]string `json:"checks"`
+	// Draining: a shutdown has begun.
+	Draining bool `json:"draining,omitempty"`
+}
+
+// Ready reports whether requests are wanted.
+func (r Readiness) Ready() bool {
+	for _, result := range r.Checks {
+		if result != CheckOK {
+			return false
+		}
+	}
+	return !r.Draining
+}
+
+// MountHealth adds /healthz, /readyz and /metrics to a listener that only operators
+// reach: none of them takes a credential. An answer that is not ready is 503.
+func MountHealth(app *fiber.App, readiness func(ctx context.Context) Readiness, metrics http.Handler) {
+	Get(app, "/healthz", func(c *fiber.Ctx) error { return c.JSON(fiber.Map{"ok": true}) })
+	Get(app, "/readyz", func(c *fiber.Ctx) error {
+		r := readiness(c.UserContext())
+		if !r.Ready() {
+			c.Status(http.StatusServiceUnavailable)
+		}
+		return c.JSON(r)
+	})
+	Get(app, "/metrics", adaptor.HTTPHandler(metrics))
+}
+
+// Get adds a route for GET and HEAD that has no name in the service's table.
+func Get(app *fiber.App, path string, h fiber.Handler) {
+	enter := Enter(Route{Pattern: path})
+	app.Get(path, enter, h)
+	app.Head(path, enter, h)
+}

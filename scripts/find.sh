@@ -24,11 +24,6 @@ find_redis() {
 	return 0
 }
 
-# find_proxy prints a proxy; nginx is outside the path of most users.
-find_proxy() {
-	command -v "$1" || command -v "/usr/sbin/$1" || true
-}
-
 # find_initdb prints the folder from which tests start Postgres servers of their own.
 find_initdb() {
 	on_path=$(command -v initdb || true)

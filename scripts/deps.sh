@@ -1,13 +1,14 @@
 #!/bin/sh
 # Finds or installs what the suites need beside Go: a C compiler for the race
-# detector, Chromium with a Chinese font and axe for the pages, Postgres and Redis for the stores,
-# nginx and Caddy for the samples of proxies. What is there already is left alone.
+# detector, Chromium with a Chinese font and axe for the pages, an OpenID provider that other
+# people wrote, Postgres and Redis for the stores, nginx and Caddy for the samples of proxies. What is there already is left alone.
 set -eu
 . scripts/find.sh
 packages=
 command -v "${CC:-cc}" >/dev/null 2>&1 || packages="$packages gcc libc6-dev"
 [ -n "$(find_chromium)" ] || packages="$packages chromium fonts-noto-cjk"
-[ -n "$(find_axe)" ] || command -v npm >/dev/null 2>&1 || packages="$packages npm"
+{ [ -n "$(find_axe)" ] && [ -n "$(find_provider)" ]; } || command -v npm >/dev/null 2>&1 || packages="$packages npm"
+command -v node >/dev/null 2>&1 || packages="$packages nodejs"
 [ -n "$(find_initdb)" ] || packages="$packages postgresql"
 [ -n "$(find_redis)" ] || packages="$packages redis-server"
 [ -n "$(find_proxy nginx)" ] || packages="$packages nginx-light"
@@ -26,13 +27,15 @@ if [ -n "$packages" ]; then
 	$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages >/dev/null
 fi
 
-# The checker runs in a page and needs no Node.js; its version and digest stand in the
-# lock file.
-if [ -z "$(find_axe)" ]; then
-	mkdir -p .cache/axe
-	cp scripts/axe/package.json scripts/axe/package-lock.json .cache/axe/
-	npm ci --prefix .cache/axe --ignore-scripts --no-audit --no-fund --loglevel=error
-fi
+# fetch installs what a lock file names, with its versions and digests: fetch FROM INTO
+fetch() {
+	mkdir -p "$2"
+	cp "$1/package.json" "$1/package-lock.json" "$2/"
+	npm ci --prefix "$2" --ignore-scripts --no-audit --no-fund --loglevel=error
+}
+# The checker runs in a page and needs no Node.js.
+[ -n "$(find_axe)" ] || fetch scripts/axe .cache/axe
+[ -n "$(find_provider)" ] || fetch test/sso/provider .cache/oidc-provider
 
 # A proxy that was installed just now serves port 80 by itself; the tests start their own.
 for service in nginx caddy; do
@@ -46,6 +49,7 @@ done
 echo "C compiler: $(command -v "${CC:-cc}" || echo none)"
 echo "Chromium:   $(find_chromium)"
 echo "axe:        $(find_axe)"
+echo "Provider:   $(find_provider)"
 echo "Postgres:   $(find_postgres)"
 echo "Redis:      $(find_redis)"
 echo "Proxies:    $(find_proxy nginx) $(find_proxy caddy)"

@@ -18,6 +18,17 @@ find_axe() {
 	return 0
 }
 
+# find_provider prints the folder of the OpenID provider that make deps keeps in the cache.
+find_provider() {
+	for dir in "${OIDC_PROVIDER:-}" .cache/oidc-provider; do
+		if [ -n "$dir" ] && [ -d "$dir/node_modules/oidc-provider" ]; then
+			echo "$dir"
+			return
+		fi
+	done
+	return 0
+}
+
 # find_redis prints a redis-server; redis-cli builds clusters of it.
 find_redis() {
 	command -v redis-cli >/dev/null 2>&1 && command -v redis-server

@@ -22,6 +22,7 @@ fi
 . scripts/find.sh
 [ -n "$(find_chromium)" ] || leave_out "the browser suite: no Chromium"
 [ -n "$(find_axe)" ] || leave_out "the accessibility checker: no axe-core"
+{ [ -n "$(find_provider)" ] && command -v node >/dev/null 2>&1; } || leave_out "sign-in by a real OpenID provider: no Node.js or no oidc-provider"
 [ -n "$(find_postgres)" ] || leave_out "the Postgres suites: no server on 127.0.0.1:5432, and no initdb to make one"
 [ -n "$(find_initdb)" ] || leave_out "Postgres servers that are stopped and killed: no initdb"
 [ -n "$(find_redis)" ] || leave_out "the Redis suites: no redis-server or redis-cli"
@@ -51,7 +52,7 @@ trap 'rm -f "$beside" "$stores"' EXIT
 	wait "$fleet" || failed=1
 	cat "$stores"
 	echo "Processes of core:"
-	go test -count=1 -timeout 15m ./test/fault/... ./bench/... || failed=1
+	go test -count=1 -timeout 15m ./test/fault/... ./test/sso/... ./bench/... || failed=1
 	exit "$failed"
 ) >"$beside" 2>&1 &
 others=$!

@@ -107,7 +107,7 @@ func postgresServer(t testing.TB) string {
 		t.Fatalf("testserver: TEST_DATABASE_URL: %v", shared.err)
 	}
 	if shared.err != nil {
-		missing(t, "no Postgres answers at 127.0.0.1:5432 and none could be started", shared.err)
+		Missing(t, "no Postgres answers at 127.0.0.1:5432 and none could be started", shared.err)
 	}
 	return shared.server
 }

@@ -37,7 +37,7 @@ func StartPostgres(t testing.TB) *PostgresServer {
 	t.Helper()
 	s, err := newPostgresServer()
 	if err != nil {
-		missing(t, "no Postgres can be started", err)
+		Missing(t, "no Postgres can be started", err)
 	}
 	t.Cleanup(func() {
 		s.Kill()

@@ -51,7 +51,7 @@ func Redis(t testing.TB) (url, prefix string) {
 	quietRedis()
 	url, err := sharedRedis()
 	if err != nil {
-		missing(t, "Redis", err)
+		Missing(t, "Redis", err)
 	}
 	o, err := redis.ParseURL(url)
 	if err != nil {

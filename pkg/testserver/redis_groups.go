@@ -41,7 +41,7 @@ func RedisCluster(t testing.TB) (addrs []string, prefix string) {
 	quietRedis()
 	addrs, err := sharedCluster()
 	if errors.Is(err, exec.ErrNotFound) {
-		missing(t, "Redis Cluster", err)
+		Missing(t, "Redis Cluster", err)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -58,7 +58,7 @@ func StartRedisCluster(t testing.TB) []*RedisServer {
 	quietRedis()
 	servers, err := launchCluster()
 	if errors.Is(err, exec.ErrNotFound) {
-		missing(t, "Redis Cluster", err)
+		Missing(t, "Redis Cluster", err)
 	}
 	if err != nil {
 		t.Fatal(err)

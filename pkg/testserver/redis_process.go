@@ -46,7 +46,7 @@ func StartRedis(t testing.TB, args ...string) *RedisServer {
 	quietRedis()
 	s, err := launchRedis(args...)
 	if errors.Is(err, exec.ErrNotFound) {
-		missing(t, "Redis", err)
+		Missing(t, "Redis", err)
 	}
 	if err != nil {
 		t.Fatal(err)

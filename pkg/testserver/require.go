@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// missing skips a test whose server this machine does not have. Under CI=true that is
+// Missing skips a test whose server this machine does not have. Under CI=true that is
 // a failure: a suite must not vanish.
-func missing(t testing.TB, what string, err error) {
+func Missing(t testing.TB, what string, err error) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {
 		t.Fatalf("%s: %v", what, err)

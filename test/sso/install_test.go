@@ -94,7 +94,7 @@ func newInstall(t testing.TB, p plan) *install {
 	t.Helper()
 	in := &install{t: t, dir: t.TempDir(), core: newFront(t, "127.0.0.1"), bridge: newFront(t, "localhost")}
 	in.keys = in.file("keyset.json", keySet())
-	in.connections = in.file("connections.yaml", "version: 1\nconnections:\n"+p.connections)
+	in.connections = in.file("connections.yaml", connectionsFile(p.connections))
 	n := max(1, p.replicas)
 	shared := []string{"KEYSET_FILE=" + in.keys, "CONSOLE_API_URL=" + in.core.url, "SSO_BRIDGE_PUBLIC_URL=" + in.bridge.url}
 	innerCore, innerBridge := freePort(t, "127.0.0.1"), freePort(t, "127.0.0.1")
@@ -150,7 +150,11 @@ func (in *install) onServers() {
 // serve starts one replica and waits until it is ready.
 func (in *install) serve(name string, environ []string, inner string) *service {
 	in.t.Helper()
-	public := freePort(in.t, "127.0.0.1")
+	return in.serveAt(name, environ, freePort(in.t, "127.0.0.1"), inner)
+}
+
+func (in *install) serveAt(name string, environ []string, public, inner string) *service {
+	in.t.Helper()
 	s := &service{public: public, inner: inner}
 	s.process = start(in.t, append(environ[:len(environ):len(environ)], "LISTEN="+public, "INNER_LISTEN="+inner), program(in.t, name), "serve")
 	s.until("http://" + inner + "/readyz")
@@ -265,10 +269,17 @@ func (p *provider) connection(in *install, id string, oidc []string, more ...str
 // callback is where a provider sends the browser back to.
 func (in *install) callback(id string) string { return in.bridge.url + "/sso/oidc/callback/" + id }
 
+func connectionsFile(list string) string {
+	if list == "" {
+		return "version: 1\nconnections: []\n"
+	}
+	return "version: 1\nconnections:\n" + list
+}
+
 // configure writes the connections file and has every bridge read it.
 func (in *install) configure(connections ...string) {
 	in.t.Helper()
-	in.file("connections.yaml", "version: 1\nconnections:\n"+strings.Join(connections, ""))
+	in.file("connections.yaml", connectionsFile(strings.Join(connections, "")))
 	for _, b := range in.bridges {
 		before := strings.Count(b.said.String(), reconciled)
 		b.signal(hangUp)

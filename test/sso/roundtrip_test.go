@@ -80,6 +80,16 @@ func (in *install) get(path string, headers ...string) (int, string) {
 	return in.call(http.MethodGet, path, headers...)
 }
 
+// getUntil asks again for up to ten seconds, for what is brought about elsewhere.
+func (in *install) getUntil(want int, path string, headers ...string) (status int, body string) {
+	in.t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		if status, body = in.get(path, headers...); status == want || time.Now().After(deadline) {
+			return status, body
+		}
+	}
+}
+
 func (in *install) call(method, path string, headers ...string) (int, string) {
 	in.t.Helper()
 	r, err := http.NewRequestWithContext(in.t.Context(), method, in.core.url+path, nil)
@@ -151,7 +161,7 @@ func TestRoundTrip(t *testing.T) {
 	t.Run("SSO-30 returning from the provider approves nothing", func(t *testing.T) {
 		w, b := in.client("looks around"), newBrowser(t)
 		w.arrive(b).must(http.StatusOK, "Alice Liddell")
-		b.open(in.core.url + "/openapi/v1/oauth/device/approval").must(http.StatusOK, "Alice Liddell")
+		b.open(in.core.url+"/openapi/v1/oauth/device/approval").must(http.StatusOK, "Alice Liddell")
 		w.pending()
 	})
 	t.Run("DEV-13 SSO-16 the last address in another browser is refused there and works here", func(t *testing.T) {

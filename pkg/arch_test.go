@@ -14,6 +14,7 @@ var bans = []archtest.Ban{
 	{From: "pkg", Never: []string{"core", "sso-bridge"}, Why: "what both services share knows neither"},
 	plain("audit"), plain("canon"), plain("config"), plain("datadir"), plain("fault"), plain("jobs"), plain("lifecycle"), plain("limits"), plain("page"), plain("ratelimit"), plain("seal"), plain("secret"), plain("wire"),
 	{From: "pkg/sqldb", Never: []string{"github.com/gofiber", "net/http"}, Why: "the seam over SQL knows no transport"},
+	{From: "pkg/egress", Never: []string{"github.com/gofiber", "github.com/valyala", "database/sql", "github.com/redis"}, Why: "it calls others and serves nobody"},
 	{From: "pkg/redisdb", Never: []string{"github.com/gofiber", "net/http", "database/sql"}, Why: "the seam over Redis knows no transport and no other engine"},
 }
 
@@ -30,6 +31,7 @@ var rows = []archtest.Row{
 	{Package: "config", May: []string{"pkg/secret"}},
 	{Package: "control", May: []string{"pkg/audit", "pkg/fault", "pkg/server", "pkg/wire"}},
 	{Package: "datadir"},
+	{Package: "egress"},
 	{Package: "fault"},
 	{Package: "jobs"},
 	{Package: "lifecycle"},

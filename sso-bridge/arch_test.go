@@ -3,21 +3,34 @@
 package ssobridge_test
 
 import (
-	"os/exec"
-	"strings"
+	"slices"
 	"testing"
+
+	"github.com/dify-sso/dify-sso/pkg/archtest"
 )
 
-// The two services meet in signed messages and over HTTP, never in code.
+var (
+	transports = []string{"github.com/gofiber", "github.com/valyala"}
+	stores     = []string{"database/sql", "modernc.org/sqlite", "github.com/jackc/pgx", "github.com/redis"}
+	// An id of google/uuid can be a column; the interface for it opens nothing.
+	driver = []string{"database/sql/driver"}
+)
+
+// What must not be reachable, one block for each part (docs/architecture.md).
+var bans = slices.Concat(
+	[]archtest.Ban{{From: "sso-bridge", Never: []string{"core"}, Why: "the two services meet in signed messages and over HTTP, never in code"}},
+	// OpenID Connect.
+	[]archtest.Ban{
+		{From: "sso-bridge/internal/oidcrp", Never: slices.Concat(transports, stores, []string{"pkg/server", "pkg/sqldb", "pkg/redisdb"}), But: driver,
+			Why: "a protocol takes values: no request of a browser, no engine"},
+		{From: "sso-bridge/internal/oidcrp", Never: []string{"github.com/crewjam/saml", "sso-bridge/internal/oauth2rp"}, Why: "protocols know nothing of each other"},
+	},
+)
+
 func TestArchitecture(t *testing.T) {
-	out, err := exec.Command("go", "list", "-deps", "./...").CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	if !strings.Contains(string(out), "github.com/dify-sso/dify-sso/sso-bridge") {
-		t.Fatalf("no package of the bridge in\n%s", out)
-	}
-	if strings.Contains(string(out), "github.com/dify-sso/dify-sso/core") {
-		t.Error("the bridge reaches core")
-	}
+	packages := archtest.Load(t)
+	archtest.Bans(t, packages, bans)
+	archtest.TestsOnly(t, packages)
 }
+
+func TestDependencyFloors(t *testing.T) { archtest.Floors(t) }

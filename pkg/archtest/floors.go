@@ -27,6 +27,7 @@ var floors = []Floor{
 	{"github.com/russellhaering/goxmldsig", "v1.6.1", "CVE-2026-33487, GHSA-qhrp-hfff-vphr"},
 	{"github.com/beevik/etree", "v1.8.1", "depth limit, token sanitising"},
 	{"github.com/go-jose/go-jose/v4", "v4.1.8", "CVE-2026-34986, CVE-2026-116586 (stack)"},
+	{"github.com/coreos/go-oidc/v3", "v3.21.0", "older ones ask for an older go-jose"},
 	{"github.com/crewjam/saml", "v0.5.1", "GO-2026-6909 is open: answered by a reader of our own"},
 	{"github.com/hashicorp/go-retryablehttp", "v0.7.8", "addresses with secrets in logs below 0.7.7"},
 	{"golang.org/x/oauth2", "v0.27.0", "memory by malformed tokens below 0.27.0"},

@@ -50,17 +50,21 @@ func (c *clock) add(d time.Duration) {
 	c.off += d
 }
 
-func newParty(t testing.TB) *party {
+func newParty(t testing.TB, set ...func(*egress.Options)) *party {
 	t.Helper()
-	return beside(t, idptest.New(t))
+	return beside(t, idptest.New(t), set...)
 }
 
 // beside makes a relying party without memory for a provider that runs already.
-func beside(t testing.TB, idp *idptest.Provider) *party {
+func beside(t testing.TB, idp *idptest.Provider, set ...func(*egress.Options)) *party {
 	t.Helper()
 	p := &party{idp: idp, clock: &clock{}, log: &bytes.Buffer{}}
 	idp.Clock(p.clock.now)
-	client, err := egress.New(egress.Options{Allow: []string{"127.0.0.1"}, Roots: idp.Roots(), Now: time.Now})
+	options := egress.Options{Allow: []string{"127.0.0.1"}, Roots: idp.Roots(), Now: time.Now}
+	for _, f := range set {
+		f(&options)
+	}
+	client, err := egress.New(options)
 	if err != nil {
 		t.Fatal(err)
 	}

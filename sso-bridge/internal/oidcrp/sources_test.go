@@ -299,7 +299,11 @@ func TestHostileTransport(t *testing.T) {
 		}, failure.OIDCDiscovery, "encoding"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			p := newParty(t, func(o *egress.Options) { o.Total = 300 * time.Millisecond })
+			p := newParty(t, func(o *egress.Options) {
+				if tc.cause == "timeout" {
+					o.Total = time.Second // of the five; the calls before the slow one need some too
+				}
+			})
 			tc.arm(p)
 			f := p.refused(t, tc.want)
 			cause := f.Facts["phase"]

@@ -75,6 +75,15 @@ func TestEntra(t *testing.T) {
 		p.config().Allow.Tenants = nil
 		p.refused(t, failure.PolicyTenant)
 	})
+	t.Run("SSO-74 OIDC-10 one tenant's issuer, and the tenant of another", func(t *testing.T) {
+		p := entra(t, idp)
+		p.oidc().Issuer = idp.URL + "/" + idptest.Tenant + "/v2.0"
+		p.must(t)
+		idp.Claim("tid", foreign)
+		p.refused(t, failure.PolicyTenant)
+		p.config().Allow.Tenants = nil // the issuer alone decides then
+		p.must(t)
+	})
 	t.Run("OIDC-10 the template is a text like any other without Entra ID's rules", func(t *testing.T) {
 		p := entra(t, idp)
 		p.oidc().Entra = false

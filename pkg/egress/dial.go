@@ -146,7 +146,7 @@ func tunnel(conn net.Conn, proxy *url.URL, target string) error {
 		return err
 	}
 	// The peer of a TLS tunnel speaks second, so nothing after the head is buffered away.
-	answer, err := http.ReadResponse(bufio.NewReaderSize(conn, 4096), req)
+	answer, err := http.ReadResponse(bufio.NewReaderSize(conn, 4096), req) //nolint:bodyclose // the connection becomes the tunnel, or is closed
 	if err != nil {
 		return err
 	}

@@ -163,7 +163,7 @@ func (p *Provider) authenticated(r *http.Request) bool {
 		return false
 	}
 	if assertion := r.PostForm.Get("client_assertion"); assertion != "" {
-		s, err := jose.ParseSigned(assertion, []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256})
+		s, err := jose.ParseSignedCompact(assertion, []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256})
 		if err != nil {
 			return false
 		}

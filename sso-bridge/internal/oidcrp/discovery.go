@@ -95,7 +95,7 @@ func (x *exchange) discover(ctx context.Context) error {
 		return nil
 	case known != nil && age < lastGood:
 		x.Log.WarnContext(ctx, "the discovery document cannot be read, the last good one serves",
-			"connection", x.request.Serving.Connection.ID, "code", string(failure.Of(err).Code), "age", age.String())
+			"connection", x.request.Serving.ID, "code", string(failure.Of(err).Code), "age", age.String())
 		x.endpoints = *known
 		return nil
 	}
@@ -111,7 +111,7 @@ func shared[T any](ctx context.Context, g *singleflight.Group, name string, do f
 		if r.Err != nil {
 			return none, r.Err
 		}
-		return r.Val.(T), nil //nolint:errcheck // do gives a T
+		return r.Val.(T), nil
 	case <-ctx.Done():
 		return none, failure.New(failure.ProviderUnreachable).With("phase", "timeout").Because(ctx.Err())
 	}
@@ -146,7 +146,7 @@ func (x *exchange) readDiscovery(ctx context.Context) (connection.OIDCEndpoints,
 			h.At = s.readAt
 			s.held = h
 			x.Log.WarnContext(ctx, "an endpoint of the provider moved to another host and waits for a review; the former one serves",
-				"connection", x.request.Serving.Connection.ID, "endpoint", h.Endpoint, "from", h.From, "to", h.To)
+				"connection", x.request.Serving.ID, "endpoint", h.Endpoint, "from", h.From, "to", h.To)
 			return *s.endpoints, nil
 		}
 	}

@@ -143,11 +143,15 @@ func codeOf(err error) failure.Code {
 	return failure.Of(err).Code
 }
 
-func (p *party) refused(t testing.TB, want failure.Code) *failure.Error {
+// refused signs in, expects the code, and gives a copy of the refusal.
+func (p *party) refused(t testing.TB, want failure.Code) failure.Error {
 	t.Helper()
 	_, _, err := p.signIn(t)
 	if got := codeOf(err); got != want {
 		t.Fatalf("%q (%v), want %q", got, err, want)
 	}
-	return failure.Of(err)
+	if err == nil {
+		return failure.Error{}
+	}
+	return *failure.Of(err)
 }

@@ -65,7 +65,7 @@ func (p *Provider) begin(r login.Request, t *login.Trace) (*exchange, error) {
 	}
 	t.Issuer = c.OIDC.Issuer
 	t.ProviderHost = hostOf(c.OIDC.Issuer)
-	id := r.Serving.Connection.ID
+	id := r.Serving.ID
 	return &exchange{
 		Provider: p, request: r, config: c, oidc: *c.OIDC, trace: t,
 		line: p.Circuits.For(id), source: p.sourceOf(id, c.OIDC.Issuer),

@@ -219,7 +219,7 @@ func TestProviderThatFails(t *testing.T) {
 		p.counts(t, idptest.TokenEndpoint, calls)
 		p.idp.Reset()
 		other := *p
-		other.serving.Connection.ID = "other"
+		other.serving.ID = "other"
 		other.must(t)
 		p.clock.add(egress.CircuitOpen)
 		p.must(t)

@@ -13,19 +13,21 @@ type Kind uint8
 
 // The kinds, each with the HTTP status that pkg/server gives it.
 const (
-	Internal         Kind = iota // 500
-	Invalid                      // 400
-	Unauthenticated              // 401
-	Forbidden                    // 403
-	NotFound                     // 404
-	MethodNotAllowed             // 405
-	Conflict                     // 409
-	TooLarge                     // 413
-	UnsupportedMedia             // 415
-	Unprocessable                // 422
-	TooMany                      // 429
-	HeaderTooLarge               // 431
-	Unavailable                  // 503
+	Internal            Kind = iota // 500
+	Invalid                         // 400
+	Unauthenticated                 // 401
+	Forbidden                       // 403
+	NotFound                        // 404
+	MethodNotAllowed                // 405
+	Conflict                        // 409
+	TooLarge                        // 413
+	UnsupportedMedia                // 415
+	Unprocessable                   // 422
+	TooMany                         // 429
+	HeaderTooLarge                  // 431
+	Unavailable                     // 503
+	Precondition                    // 412
+	PreconditionMissing             // 428
 )
 
 // Error is a failure that callers compare with errors.Is and that transports

@@ -48,6 +48,7 @@ var statuses = map[fault.Kind]int{
 	fault.Conflict: http.StatusConflict, fault.TooLarge: http.StatusRequestEntityTooLarge, fault.UnsupportedMedia: http.StatusUnsupportedMediaType,
 	fault.Unprocessable: http.StatusUnprocessableEntity, fault.TooMany: http.StatusTooManyRequests,
 	fault.HeaderTooLarge: http.StatusRequestHeaderFieldsTooLarge, fault.Unavailable: http.StatusServiceUnavailable,
+	fault.Precondition: http.StatusPreconditionFailed, fault.PreconditionMissing: http.StatusPreconditionRequired,
 }
 
 // Status is the HTTP status of a kind.

@@ -5,7 +5,7 @@ package connection
 // The policies by which a declaration is enabled.
 const (
 	EnableTested = "tested" // as soon as a test of exactly this content has passed
-	EnableForced = "force"  // at once, with a reason
+	EnableForce  = "force"  // at once, with a reason
 )
 
 // Declaration is one connection of the connections file, with its preset resolved and
@@ -20,7 +20,7 @@ type Declaration struct {
 	// own: they are kept in memory and stored nowhere.
 	Secrets        Secrets
 	SecretsInFiles bool
-	// Enable is EnableTested or EnableForced, which needs Reason.
+	// Enable is EnableTested or EnableForce, which needs Reason.
 	Enable string
 	Reason string
 	// TakeOverIssuer is the reason for which the issuer of a deleted connection is taken

@@ -59,7 +59,7 @@ var rows = []archtest.Row{
 	{Package: "internal/operator", May: []string{"core/internal/access", "core/internal/account", "core/internal/installation", "pkg/audit", "pkg/canon", "pkg/fault", "pkg/secret", "pkg/wire"}},
 	{Package: "internal/prune", May: []string{"pkg/jobs"}},
 	{Package: "internal/redisstore", May: []string{"core/internal/authz", "core/internal/devicegrant", "core/internal/token", "pkg/ratelimit", "pkg/ratelimit/redislimit", "pkg/redisdb", "pkg/secret"}},
-	{Package: "internal/sqlstore", May: []string{"migrations", "core/internal/access", "core/internal/account", "core/internal/console", "core/internal/installation", "core/internal/prune", "core/internal/token", "core/internal/workspace", "pkg/audit", "pkg/canon", "pkg/schema", "pkg/secret", "pkg/sqlaudit", "pkg/sqldb", "pkg/sqllease"}},
+	{Package: "internal/sqlstore", May: []string{"migrations", "core/internal/access", "core/internal/account", "core/internal/console", "core/internal/installation", "core/internal/prune", "core/internal/token", "core/internal/workspace", "pkg/audit", "pkg/canon", "pkg/schema", "pkg/seal", "pkg/secret", "pkg/sqlaudit", "pkg/sqldb", "pkg/sqllease", "pkg/sqlseal"}},
 	{Package: "internal/token", May: []string{"core/internal/account", "pkg/audit", "pkg/canon", "pkg/fault", "pkg/secret"}},
 	{Package: "internal/webui", May: []string{"pkg/page"}},
 	{Package: "internal/workspace", May: []string{"core/internal/access", "core/internal/account", "core/internal/console", "core/internal/token", "pkg/audit", "pkg/canon", "pkg/fault", "pkg/secret"}},

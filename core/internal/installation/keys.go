@@ -4,13 +4,12 @@ package installation
 
 import (
 	"context"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 
 	"github.com/dify-sso/dify-sso/pkg/audit"
 	"github.com/dify-sso/dify-sso/pkg/fault"
-	"github.com/dify-sso/dify-sso/pkg/secret"
+	"github.com/dify-sso/dify-sso/pkg/seal"
 )
 
 // ErrKeyChanged: the stores were written under other keys. What wraps it says which.
@@ -22,13 +21,7 @@ var (
 )
 
 // Resealed counts the values of one column.
-type Resealed struct {
-	Column string `json:"column"` // table.column
-	Values int    `json:"values"`
-	Sealed int    `json:"sealed"` // of these, anew
-}
-
-const canaryPlace = "installation/1/canary"
+type Resealed = seal.Resealed
 
 // Open makes the row on first start and afterwards compares its canary. It returns
 // ErrKeyChanged when a key does not fit: going on would make every stored code and
@@ -39,7 +32,7 @@ func (s *Service) Open(ctx context.Context) error {
 		return err
 	}
 	if state.Canary == "" {
-		if err := s.Store.Init(ctx, s.canary(s.CanaryKey)); err != nil {
+		if err := s.Store.Init(ctx, s.canary().Make()); err != nil {
 			return err
 		}
 		// Of two first starts one made the row: what is compared is what is there.
@@ -51,29 +44,21 @@ func (s *Service) Open(ctx context.Context) error {
 	return err
 }
 
-// canary seals what watches a key: the one canary watches SECRET_KEY and the sealing key.
-func (s *Service) canary(key []byte) string {
-	mac := secret.MACOf(key, "canary")
-	return s.Sealing.Seal(mac[:], canaryPlace)
+// canary watches SECRET_KEY and the sealing key.
+func (s *Service) canary() seal.Canary {
+	return seal.Canary{Keys: s.Sealing, Place: "installation/1/canary", Key: s.CanaryKey, Previous: s.CanaryKeyPrevious}
 }
 
 // fits returns ErrKeyChanged, or whether it is the former SECRET_KEY that fits.
 func (s *Service) fits(state State) (previous bool, err error) {
-	got, err := s.Sealing.Open(state.Canary, canaryPlace)
-	if err != nil {
-		return false, errSealingChanged
-	}
-	is := func(key []byte) bool {
-		want := secret.MACOf(key, "canary")
-		return subtle.ConstantTimeCompare(got, want[:]) == 1
-	}
+	previous, err = s.canary().Fits(state.Canary)
 	switch {
-	case is(s.CanaryKey):
-		return false, nil
-	case s.CanaryKeyPrevious != nil && is(s.CanaryKeyPrevious):
-		return true, nil
+	case errors.Is(err, seal.ErrOpen):
+		return false, errSealingChanged
+	case err != nil:
+		return false, errSecretChanged
 	}
-	return false, errSecretChanged
+	return previous, nil
 }
 
 // Verify compares the canary without making one. It returns ErrKeyChanged.
@@ -101,7 +86,7 @@ func (s *Service) AdoptSecretKey(ctx context.Context, by audit.Actor) (bool, err
 		return false, err
 	}
 	event := audit.New(ctx, s.Now(), by, secretKeyRotated{})
-	swapped, err := s.Store.SwapCanary(ctx, state.Canary, s.canary(s.CanaryKey), event)
+	swapped, err := s.Store.SwapCanary(ctx, state.Canary, s.canary().Make(), event)
 	if err != nil {
 		return false, fault.Store(err)
 	}

@@ -105,7 +105,7 @@ func (s *Service) route(ctx context.Context, open []Connection, email string) (S
 	if !ok {
 		return Serving{}, ErrUnroutable
 	}
-	owner, err := s.OwnerOf(ctx, address[strings.LastIndexByte(address, '@')+1:])
+	owner, err := s.Owner(ctx, address[strings.LastIndexByte(address, '@')+1:])
 	if err != nil {
 		return Serving{}, err
 	}
@@ -119,9 +119,9 @@ func (s *Service) route(ctx context.Context, open []Connection, email string) (S
 	return s.serving(ctx, open[i])
 }
 
-// OwnerOf gives the connection that owns a domain, be it disabled, or an empty id. What a
+// Owner gives the connection that owns a domain, be it disabled, or an empty id. What a
 // draft claims is not owned before it is enabled: an edit touches no login until then.
-func (s *Service) OwnerOf(ctx context.Context, domain string) (id string, err error) {
+func (s *Service) Owner(ctx context.Context, domain string) (id string, err error) {
 	domain = strings.ToLower(domain)
 	if !domainForm.MatchString(domain) {
 		return "", nil

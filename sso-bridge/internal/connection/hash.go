@@ -24,6 +24,34 @@ func Fingerprint(key []byte, s secret.Text) string {
 	return secret.MACOf(key, s.Reveal()).Hex()
 }
 
+// Hash gives the hash of a configuration with its secrets.
+func Hash(fingerprintKey []byte, c Config, with Secrets) string {
+	_, hash, err := encoded(fingerprinted(fingerprintKey, c, with))
+	if err != nil { // a Config has nothing that does not encode
+		return ""
+	}
+	return hash
+}
+
+// fingerprinted gives a configuration with the fingerprints of the secrets that it uses,
+// whatever stood there.
+func fingerprinted(key []byte, c Config, with Secrets) Config {
+	c = c.clone()
+	for _, f := range c.fingerprints() {
+		*f = ""
+	}
+	client, private := c.uses()
+	switch {
+	case c.OIDC != nil && client:
+		c.OIDC.ClientSecret = Fingerprint(key, with.ClientSecret)
+	case c.OIDC != nil && private:
+		c.OIDC.PrivateKey = Fingerprint(key, with.PrivateKey)
+	case c.OAuth2 != nil:
+		c.OAuth2.ClientSecret = Fingerprint(key, with.ClientSecret)
+	}
+	return c
+}
+
 // encoded gives the JSON of a configuration and its hash.
 func encoded(c Config) (text, hash string, err error) {
 	b, err := json.Marshal(c)

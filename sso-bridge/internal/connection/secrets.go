@@ -58,7 +58,6 @@ type draft struct {
 // prepare gives what is to be stored of a configuration. Secrets that its way of
 // authentication does not use are dropped; in files says that none are stored.
 func (s *Service) prepare(id string, c Config, with Secrets, inFiles bool) (draft, error) {
-	c = c.clone()
 	client, key := c.uses()
 	if !client {
 		with.ClientSecret = secret.Text{}
@@ -66,16 +65,7 @@ func (s *Service) prepare(id string, c Config, with Secrets, inFiles bool) (draf
 	if !key {
 		with.PrivateKey = secret.Text{}
 	}
-	for _, f := range c.fingerprints() {
-		*f = ""
-	}
-	if c.OIDC != nil {
-		c.OIDC.ClientSecret = Fingerprint(s.FingerprintKey, with.ClientSecret)
-		c.OIDC.PrivateKey = Fingerprint(s.FingerprintKey, with.PrivateKey)
-	}
-	if c.OAuth2 != nil {
-		c.OAuth2.ClientSecret = Fingerprint(s.FingerprintKey, with.ClientSecret)
-	}
+	c = fingerprinted(s.FingerprintKey, c, with)
 	text, hash, err := encoded(c)
 	if err != nil {
 		return draft{}, err

@@ -202,19 +202,17 @@ func (s *Service) move(ctx context.Context, tx Tx, now time.Time, row, next Conn
 // advance is move without the domains.
 func (s *Service) advance(ctx context.Context, tx Tx, now time.Time, row, next Connection, d draft, a Act, done takeOvers, restored bool) ([]audit.Event, []unlink, error) {
 	next.Head, next.Protocol, next.Preset = d.hash, d.config.Protocol, d.config.Preset
-	if next.Head != row.Head {
-		known, err := tx.Record(ctx, row.ID, d.hash)
-		switch {
-		case errors.Is(err, ErrUnknownRevision):
-			err = tx.AddRecord(ctx, d.record(row.ID, now, a.Actor))
-		case err == nil && known.Sealed == "" && d.sealed != "":
-			err = tx.StoreSecrets(ctx, row.ID, d.hash, d.sealed) // until now they were in files
-		}
-		if err != nil {
-			return nil, nil, err
-		}
-		next.State = stateOf(next.State, known)
+	known, err := tx.Record(ctx, row.ID, d.hash)
+	switch {
+	case errors.Is(err, ErrUnknownRevision):
+		err = tx.AddRecord(ctx, d.record(row.ID, now, a.Actor))
+	case err == nil && known.Sealed == "" && d.sealed != "":
+		err = tx.StoreSecrets(ctx, row.ID, d.hash, d.sealed) // until now they were in files
 	}
+	if err != nil {
+		return nil, nil, err
+	}
+	next.State = stateOf(next.State, known)
 	if same(row, next) {
 		return nil, nil, nil
 	}

@@ -33,6 +33,7 @@ var rows = []archtest.Row{
 	{Package: "datadir"},
 	{Package: "egress"},
 	{Package: "fault"},
+	{Package: "innerclient", May: []string{"pkg/envelope", "pkg/wire"}},
 	{Package: "jobs"},
 	{Package: "lifecycle"},
 	{Package: "limits", May: []string{"pkg/audit", "pkg/fault", "pkg/ratelimit"}},
@@ -48,6 +49,7 @@ var rows = []archtest.Row{
 	{Package: "sqldb"},
 	{Package: "sqllease", May: []string{"pkg/jobs", "pkg/sqldb"}},
 	{Package: "sqlseal", May: []string{"pkg/seal", "pkg/sqldb"}},
+	{Package: "sqltest"},
 	{Package: "telemetry"},
 	{Package: "wire", May: []string{"pkg/fault"}},
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/dify-sso/dify-sso/pkg/sqltest"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/sqlstore"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/storetest"
 )
@@ -14,6 +15,8 @@ import (
 func TestStoresOnSQLite(t *testing.T) { storetest.DurableStores(t, storetest.NewSQLitePair) }
 
 func TestStoresOnPostgres(t *testing.T) { storetest.DurableStores(t, storetest.NewPostgresPair) }
+
+func TestOneSQLTextServesEveryEngine(t *testing.T) { sqltest.Portable(t, 25, ".") }
 
 // A sealed column that nobody registers would keep an old sealing key alive for ever.
 func TestEverySealedColumnIsRegistered(t *testing.T) {

@@ -48,6 +48,9 @@ func fingerprinted(key []byte, c Config, with Secrets) Config {
 		c.OIDC.PrivateKey = Fingerprint(key, with.PrivateKey)
 	case c.OAuth2 != nil:
 		c.OAuth2.ClientSecret = Fingerprint(key, with.ClientSecret)
+		if c.OAuth2.Scopes == nil {
+			c.OAuth2.Scopes = []string{} // none is one content, however it was said
+		}
 	}
 	return c
 }

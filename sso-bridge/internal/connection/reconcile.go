@@ -67,7 +67,7 @@ func (s *Service) prepareAll(declared []Declaration) ([]draft, error) {
 	drafts := make([]draft, len(declared))
 	for i := range declared {
 		d := &declared[i]
-		c := d.content()
+		c := d.Content()
 		if err := firstOf(c.check(), d.check(declared[:i])); err != nil {
 			found = append(found, Problem{d.ID, err})
 			continue
@@ -84,7 +84,9 @@ func (s *Service) prepareAll(declared []Declaration) ([]draft, error) {
 	return drafts, nil
 }
 
-func (d Declaration) content() Content {
+// Content gives what a declaration has in common with a connection that is made by
+// command.
+func (d Declaration) Content() Content {
 	return Content{ID: d.ID, Name: d.Name, Button: d.Button, Listed: d.Listed, Default: d.Default, Position: d.Position, Intents: d.Intents, Config: d.Config, Secrets: d.Secrets}
 }
 
@@ -231,7 +233,7 @@ func (r *reconciling) place(ctx context.Context, d Declaration, prepared draft) 
 	row, err := r.tx.Find(ctx, d.ID)
 	switch {
 	case errors.Is(err, ErrUnknown):
-		events, wanted, err := insert(ctx, r.tx, r.now, d.content(), prepared, ByFile, d.takingOver(), r.over)
+		events, wanted, err := insert(ctx, r.tx, r.now, d.Content(), prepared, ByFile, d.takingOver(), r.over)
 		if err != nil {
 			return err
 		}
@@ -243,7 +245,7 @@ func (r *reconciling) place(ctx context.Context, d Declaration, prepared draft) 
 		return ErrExists
 	}
 	next := row
-	d.content().label(&next)
+	d.Content().label(&next)
 	if row.ManagedBy != ByFile {
 		// What had been disabled elsewhere, or when it was gone from the file, begins anew.
 		if next.ManagedBy = ByFile; row.State == Disabled {

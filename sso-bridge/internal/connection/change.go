@@ -127,7 +127,7 @@ func (s *Service) Update(ctx context.Context, c Content, match string, a Act) (V
 			}
 			next := row
 			c.label(&next)
-			return s.move(ctx, tx, now, row, next, d, a, done, false)
+			return move(ctx, tx, now, edit{before: row, after: next, to: d, act: a, done: done})
 		})
 	})
 	if err != nil {
@@ -173,7 +173,8 @@ func (s *Service) Restore(ctx context.Context, id, hash, match string, a Act) (V
 			if err != nil {
 				return nil, err
 			}
-			return s.move(ctx, tx, now, row, row, draft{config: config, text: former.Config, hash: hash, sealed: former.Sealed}, a, done, true)
+			to := draft{config: config, text: former.Config, hash: hash, sealed: former.Sealed}
+			return move(ctx, tx, now, edit{before: row, after: row, to: to, act: a, done: done, restored: true})
 		})
 	})
 	if err != nil {
@@ -182,49 +183,60 @@ func (s *Service) Restore(ctx context.Context, id, hash, match string, a Act) (V
 	return s.Show(ctx, id)
 }
 
-// move saves a connection with another head, and claims what that names. It writes
-// nothing when nothing differs.
-func (s *Service) move(ctx context.Context, tx Tx, now time.Time, row, next Connection, d draft, a Act, done takeOvers, restored bool) ([]audit.Event, error) {
-	events, wanted, err := s.advance(ctx, tx, now, row, next, d, a, done, restored)
+// edit is a change of a connection that is there: its row before, the labels after, and
+// the content that becomes its head.
+type edit struct {
+	before, after Connection
+	to            draft
+	act           Act
+	done          takeOvers
+	restored      bool
+}
+
+// move saves an edit and claims what its content names. It writes nothing when nothing
+// differs.
+func move(ctx context.Context, tx Tx, now time.Time, e edit) ([]audit.Event, error) {
+	events, wanted, err := e.advance(ctx, tx, now)
 	if err != nil || len(events) == 0 && len(wanted) == 0 {
 		return nil, err
 	}
-	domains, err := s.domains(ctx, tx, row, d.config)
+	wantedDomains, err := domains(ctx, tx, e.before, e.to.config)
 	if err != nil {
 		return nil, err
 	}
-	if err := claimDomains(ctx, tx, row.ID, domains); err != nil {
+	if err := claimDomains(ctx, tx, e.before.ID, wantedDomains); err != nil {
 		return nil, err
 	}
 	return events, asking(wanted)
 }
 
 // advance is move without the domains.
-func (s *Service) advance(ctx context.Context, tx Tx, now time.Time, row, next Connection, d draft, a Act, done takeOvers, restored bool) ([]audit.Event, []unlink, error) {
-	next.Head, next.Protocol, next.Preset = d.hash, d.config.Protocol, d.config.Preset
-	known, err := tx.Record(ctx, row.ID, d.hash)
+func (e edit) advance(ctx context.Context, tx Tx, now time.Time) ([]audit.Event, []unlink, error) {
+	id, next := e.before.ID, e.after
+	next.Head, next.Protocol, next.Preset = e.to.hash, e.to.config.Protocol, e.to.config.Preset
+	known, err := tx.Record(ctx, id, e.to.hash)
 	switch {
 	case errors.Is(err, ErrUnknownRevision):
-		err = tx.AddRecord(ctx, d.record(row.ID, now, a.Actor))
-	case err == nil && known.Sealed == "" && d.sealed != "":
-		err = tx.StoreSecrets(ctx, row.ID, d.hash, d.sealed) // until now they were in files
+		err = tx.AddRecord(ctx, e.to.record(id, now, e.act.Actor))
+	case err == nil && known.Sealed == "" && e.to.sealed != "":
+		err = tx.StoreSecrets(ctx, id, e.to.hash, e.to.sealed) // until now they were in files
 	}
 	if err != nil {
 		return nil, nil, err
 	}
 	next.State = stateOf(next.State, known)
-	if same(row, next) {
+	if same(e.before, next) {
 		return nil, nil, nil
 	}
 	next.UpdatedAt = now
 	if err := tx.Save(ctx, next); err != nil {
 		return nil, nil, err
 	}
-	taken, wanted, err := claimIssuers(ctx, tx, now, d.config, row.ID, a, done)
+	taken, wanted, err := claimIssuers(ctx, tx, now, e.to.config, id, e.act, e.done)
 	if err != nil {
 		return nil, nil, err
 	}
-	return append([]audit.Event{changed(ctx, now, next, row.Head, d.config, a.Actor, restored)}, taken...), wanted, nil
+	return append([]audit.Event{changed(ctx, now, next, e.before.Head, e.to.config, e.act.Actor, e.restored)}, taken...), wanted, nil
 }
 
 // changed tells of a row that has been saved with this head.
@@ -256,7 +268,7 @@ func same(a, b Connection) bool {
 
 // domains are those of a head and of what serves beside it: an edit that drops a domain
 // leaves it routed until it is enabled itself.
-func (s *Service) domains(ctx context.Context, tx Tx, row Connection, head Config) ([]string, error) {
+func domains(ctx context.Context, tx Tx, row Connection, head Config) ([]string, error) {
 	all := slices.Clone(head.Domains)
 	if row.Serving == "" {
 		return all, nil

@@ -39,7 +39,7 @@ func (s *Service) Reconcile(ctx context.Context, declared []Declaration) (Reconc
 	var told []*Entry
 	err = s.takingOver(ctx, func(ctx context.Context, over takeOvers) error {
 		return s.write(ctx, func(ctx context.Context, tx Tx, now time.Time) ([]audit.Event, error) {
-			r := reconciling{s: s, tx: tx, now: now, over: over}
+			r := reconciling{tx: tx, now: now, over: over}
 			events, err := r.run(ctx, declared, drafts)
 			done, told = r.done, r.told
 			return events, err
@@ -118,7 +118,6 @@ func (d Declaration) takingOver() Act {
 
 // reconciling is one run of Reconcile in its transaction.
 type reconciling struct {
-	s      *Service
 	tx     Tx
 	now    time.Time
 	over   takeOvers
@@ -156,7 +155,7 @@ func (r *reconciling) run(ctx context.Context, declared []Declaration, drafts []
 			continue // refused before
 		}
 		if err == nil {
-			claims[i], err = r.s.domains(ctx, r.tx, row, drafts[i].config)
+			claims[i], err = domains(ctx, r.tx, row, drafts[i].config)
 		}
 		if err == nil {
 			err = r.tx.FreeDomains(ctx, d.ID, claims[i])
@@ -252,7 +251,7 @@ func (r *reconciling) place(ctx context.Context, d Declaration, prepared draft) 
 			next.State = Draft
 		}
 	}
-	events, wanted, err := r.s.advance(ctx, r.tx, r.now, row, next, prepared, d.takingOver(), r.over, false)
+	events, wanted, err := edit{before: row, after: next, to: prepared, act: d.takingOver(), done: r.over}.advance(ctx, r.tx, r.now)
 	if err != nil {
 		return err
 	}

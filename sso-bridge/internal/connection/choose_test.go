@@ -115,8 +115,8 @@ func TestChoice(t *testing.T) {
 				switch {
 				case a.refusal != nil:
 					refused(t, err, a.refusal)
-				case err != nil || s.Connection.ID != a.want || s.Hash != s.Connection.Serving || s.Secrets.ClientSecret.Reveal() != "client secret of "+a.want:
-					t.Errorf("%+v: %s, %v", a, s.Connection.ID, err)
+				case err != nil || s.ID != a.want || s.Hash != s.Serving || s.Secrets.ClientSecret.Reveal() != "client secret of "+a.want:
+					t.Errorf("%+v: %s, %v", a, s.ID, err)
 				}
 			}
 		})

@@ -262,7 +262,7 @@ func TestEnding(t *testing.T) {
 		refused(t, err, connection.ErrUnknown)
 		// What a claim of an attempt under way compares.
 		s, err := h.At(t.Context(), "corp", v.Head)
-		if err != nil || s.For(connection.DeviceFlow) || s.Connection.Serving != v.Head {
+		if err != nil || s.For(connection.DeviceFlow) || s.Serving != v.Head {
 			t.Error(s.State, err)
 		}
 		if s, err := h.Choose(t.Context(), connection.DeviceFlow, "other", ""); err != nil || !s.For(connection.DeviceFlow) {

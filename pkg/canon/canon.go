@@ -112,6 +112,20 @@ func Claim(s string, most int) string {
 	return b.String()
 }
 
+// Label gives what somebody else's directory calls a person, as it is kept: NFC, trimmed,
+// without what is no UTF-8 and without control and invisible characters, at most so many
+// characters. Nothing is refused; what is left may be empty.
+func Label(s string, most int) string {
+	s = strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || unicode.IsControl(r) || invisible(r) {
+			return -1
+		}
+		return r
+	}, s)
+	runes := []rune(norm.NFC.String(s))
+	return strings.TrimSpace(string(runes[:min(len(runes), most)]))
+}
+
 // invisible reports the characters that change how their neighbours are read:
 // bidirectional controls, line and paragraph separators, the byte order mark.
 func invisible(r rune) bool {

@@ -60,6 +60,27 @@ func TestUserCode(t *testing.T) {
 	}
 }
 
+func TestLabel(t *testing.T) {
+	for _, tc := range []struct{ name, in, want string }{
+		{"plain", "Ada Lovelace", "Ada Lovelace"},
+		{"another script", "张伟", "张伟"},
+		{"controls go", "A\x00d\x1b[31ma\n", "Ad[31ma"},
+		{"bidi controls go", "Ada\u202egnp\u2066", "Adagnp"},
+		{"no UTF-8 goes", "A\xffda", "Ada"},
+		{"decomposed is composed", "e\u0301va", "éva"},
+		{"blank ends go, also those that hid", "\u200f Ada \u2028", "Ada"},
+		{"129 characters are cut", strings.Repeat("ü", 129), strings.Repeat("ü", 128)},
+		{"a cut leaves no blank end", strings.Repeat("a", 127) + " b", strings.Repeat("a", 127)},
+		{"nothing is left", "\u202e\x00", ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := canon.Label(tc.in, 128); got != tc.want {
+				t.Fatalf("Label = %q", got)
+			}
+		})
+	}
+}
+
 func TestText(t *testing.T) {
 	for _, tc := range []struct {
 		name, in, want string

@@ -42,23 +42,33 @@ const (
 // entry per field for a wrong type (type_error) and, under Refuse, an unknown member
 // (extra_forbidden). After an error dst holds an unspecified part of the body.
 func JSON(body []byte, dst any, unknown Unknown) error {
+	members, err := Members(body)
+	if err != nil {
+		return err
+	}
+	return fill(members, dst, unknown)
+}
+
+// Members splits one JSON object into its members, each as it came, for readers whose
+// names are configuration. It returns ErrInvalidJSON as JSON does.
+func Members(body []byte) (map[string]stdjson.RawMessage, error) {
 	if !utf8.Valid(body) {
-		return ErrInvalidJSON
+		return nil, ErrInvalidJSON
 	}
 	dec := stdjson.NewDecoder(bytes.NewReader(body))
 	dec.UseNumber()
 	if err := walk(dec, 1); err != nil {
-		return ErrInvalidJSON
+		return nil, ErrInvalidJSON
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return ErrInvalidJSON
+		return nil, ErrInvalidJSON
 	}
 	// The walk reads tokens and leaves some of the grammar to this second reading.
 	members := map[string]stdjson.RawMessage{}
 	if err := stdjson.Unmarshal(body, &members); err != nil || members == nil || loneSurrogate(body) {
-		return ErrInvalidJSON
+		return nil, ErrInvalidJSON
 	}
-	return fill(members, dst, unknown)
+	return members, nil
 }
 
 // walk reads one value and refuses duplicate members and depth at every level.

@@ -301,3 +301,15 @@ func count(v any) int {
 	}
 	return n
 }
+
+func TestMembers(t *testing.T) {
+	got, err := wire.Members([]byte(`{"id":12345678901234567890,"a":{"b":[1]}}`))
+	if err != nil || string(got["id"]) != "12345678901234567890" || string(got["a"]) != `{"b":[1]}` || len(got) != 2 {
+		t.Fatalf("%s, %v", got, err)
+	}
+	for _, body := range []string{``, `null`, `[]`, `{"a":1,"a":2}`, `{"a":{"b":1,"b":2}}`, `{"a":1} {}`, `{"a":"\ud800"}`} {
+		if _, err := wire.Members([]byte(body)); !errors.Is(err, wire.ErrInvalidJSON) {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+}

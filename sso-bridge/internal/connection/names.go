@@ -31,3 +31,23 @@ func ValidIssuer(issuer string, p Protocol) bool {
 	}
 	return !strings.ContainsFunc(issuer, func(r rune) bool { return r <= ' ' || r > '~' })
 }
+
+// The ways in which a client proves itself at a token endpoint.
+const (
+	AuthBasic = "client_secret_basic"
+	AuthPost  = "client_secret_post"
+	AuthKey   = "private_key_jwt"
+)
+
+// The forms of an OAuth 2.0 profile.
+const (
+	KindGeneric = "generic"
+	KindGitHub  = "github"
+	KindGitLab  = "gitlab"
+)
+
+// Whether PKCE is used with an OAuth 2.0 provider.
+const (
+	PKCES256 = "S256"
+	PKCEOff  = "off"
+)

@@ -7,6 +7,7 @@ require (
 	github.com/dify-sso/dify-sso/migrations v0.0.0-00010101000000-000000000000
 	github.com/dify-sso/dify-sso/pkg v0.0.0
 	github.com/go-jose/go-jose/v4 v4.1.9
+	github.com/goccy/go-yaml v1.19.2
 	github.com/google/go-cmp v0.7.0
 	golang.org/x/oauth2 v0.37.0
 	golang.org/x/sync v0.24.0

@@ -6,7 +6,7 @@ require (
 	github.com/coreos/go-oidc/v3 v3.21.0
 	github.com/dify-sso/dify-sso/migrations v0.0.0-00010101000000-000000000000
 	github.com/dify-sso/dify-sso/pkg v0.0.0
-	github.com/go-jose/go-jose/v4 v4.1.9
+	github.com/go-jose/go-jose/v4 v4.1.8
 	github.com/goccy/go-yaml v1.19.2
 	github.com/google/go-cmp v0.7.0
 	golang.org/x/oauth2 v0.37.0

@@ -98,7 +98,6 @@ func (r *resolver) oidcRules(c *Config) {
 func (r *resolver) oauth2Rules(c *Config, s shape) {
 	o := c.OAuth2
 	r.when(c.ForceAuthn, "not with OAuth 2.0, which cannot ask for a fresh sign-in", "force_authn")
-	r.when(c.Callback == CallbackShared, "own: OAuth 2.0 has no issuer by which a shared address could tell providers apart", "callback")
 	r.when(s.Claims.Subject != nil, "is oauth2.subject_path here", "claims", "subject")
 	r.scopes(o.Scopes, "oauth2")
 	has := func(any ...string) bool {

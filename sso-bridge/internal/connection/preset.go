@@ -31,6 +31,8 @@ type BaseAddresses struct{ Authorization, Token, Userinfo string }
 type Copy struct {
 	// Field is its name in the provider's console.
 	Field string
+	// Where is where the field is found there, or what of it is meant; may be empty.
+	Where string
 	// Value is, for what goes to them, RedirectURI; for what comes to us the member of the
 	// connection, such as oidc.client_id.
 	Value string

@@ -25,7 +25,7 @@ func forgeDefaults(o OAuth2Config) Config {
 }
 
 func client(p Protocol, id, secret string) []Copy {
-	return []Copy{{id, string(p) + ".client_id"}, {secret, string(p) + ".client_secret"}}
+	return []Copy{{Field: id, Value: string(p) + ".client_id"}, {Field: secret, Value: string(p) + ".client_secret"}}
 }
 
 // presets is made anew for each caller, who may change what it gets.
@@ -34,8 +34,8 @@ func presets() []Preset {
 		{
 			Name: "okta-oidc", Title: "Okta",
 			Defaults: oidcDefaults(standard("groups"), nil),
-			ToThem:   []Copy{{"Sign-in redirect URIs", RedirectURI}},
-			ToUs:     append(client(OIDC, "Client ID", "Client secret"), Copy{"Issuer (of the org or of a custom authorization server)", "oidc.issuer"}),
+			ToThem:   []Copy{{"Sign-in redirect URIs", "Applications, the application, General, Login", RedirectURI}},
+			ToUs:     append(client(OIDC, "Client ID", "Client secret"), Copy{"Issuer", "https://<org>.okta.com, or Security, API, Authorization Servers for a custom one", "oidc.issuer"}),
 			Notes: []string{
 				"The e-mail comes by userinfo, because the ID token of a code flow is thin.",
 				"Groups need a groups claim filter on the application, and the scope groups with the org authorization server.",
@@ -45,8 +45,8 @@ func presets() []Preset {
 		{
 			Name: "entra-oidc", Title: "Microsoft Entra ID",
 			Defaults: entraDefaults(),
-			ToThem:   []Copy{{"Redirect URI (platform Web)", RedirectURI}},
-			ToUs:     append([]Copy{{"Directory (tenant) ID", "oidc.issuer"}}, client(OIDC, "Application (client) ID", "Client secret: Value, or a certificate")...),
+			ToThem:   []Copy{{"Redirect URI", "Authentication, Add a platform, Web", RedirectURI}},
+			ToUs:     append(client(OIDC, "Application (client) ID", "Value"), Copy{"Directory (tenant) ID", "Overview; it stands inside the issuer", "oidc.issuer"}),
 			Notes: []string{
 				"The issuer is https://login.microsoftonline.com/<tenant>/v2.0, with {tenantid} for several tenants, which are then listed in allow.tenants.",
 				"A person is oid with tid. sub differs for each application, and addresses change.",
@@ -60,7 +60,7 @@ func presets() []Preset {
 			Defaults: oidcDefaults(standard(""), func(o *OIDCConfig) {
 				o.Issuer, o.Hosted, o.Algorithms = "https://accounts.google.com", "hd", []string{"RS256"}
 			}),
-			ToThem: []Copy{{"Authorized redirect URIs", RedirectURI}},
+			ToThem: []Copy{{"Authorized redirect URIs", "Google Auth Platform, Clients, the client", RedirectURI}},
 			ToUs:   client(OIDC, "Client ID", "Client secret"),
 			Notes: []string{
 				"hd names the organisation and must be in allow.domains; a consumer's account has none.",
@@ -70,8 +70,8 @@ func presets() []Preset {
 		{
 			Name: "keycloak-oidc", Title: "Keycloak",
 			Defaults: oidcDefaults(standard("groups"), nil),
-			ToThem:   []Copy{{"Valid redirect URIs", RedirectURI}},
-			ToUs:     append(client(OIDC, "Client ID", "Client secret (Credentials)"), Copy{"Realm: https://<host>/realms/<realm>", "oidc.issuer"}),
+			ToThem:   []Copy{{"Valid redirect URIs", "Clients, the client, Settings", RedirectURI}},
+			ToUs:     append(client(OIDC, "Client ID", "Client Secret"), Copy{"OpenID Endpoint Configuration", "Realm settings; its member issuer", "oidc.issuer"}),
 			Notes: []string{
 				"email_verified is false for users whom an administrator made; false refuses, also under an owned domain.",
 				"Groups need the mapper Group Membership with the claim name groups.",
@@ -85,7 +85,7 @@ func presets() []Preset {
 				UserinfoURL: "https://api.github.com/user", Scopes: []string{"read:user", "user:email"},
 			}),
 			OnBase: &BaseAddresses{"{base}/login/oauth/authorize", "{base}/login/oauth/access_token", "{base}/api/v3/user"},
-			ToThem: []Copy{{"Authorization callback URL", RedirectURI}},
+			ToThem: []Copy{{"Authorization callback URL", "Settings of the organization, Developer settings, OAuth Apps", RedirectURI}},
 			ToUs:   client(OAuth2, "Client ID", "Client secret"),
 			Notes: []string{
 				"A person is the numeric id; a login name can be taken over by somebody else.",
@@ -100,15 +100,15 @@ func presets() []Preset {
 				UserinfoURL: "https://gitlab.com/api/v4/user", Scopes: []string{"read_user"},
 			}),
 			OnBase: &BaseAddresses{"{base}/oauth/authorize", "{base}/oauth/token", "{base}/api/v4/user"},
-			ToThem: []Copy{{"Redirect URI", RedirectURI}},
+			ToThem: []Copy{{"Redirect URI", "Settings of the group, Applications", RedirectURI}},
 			ToUs:   client(OAuth2, "Application ID", "Secret"),
 			Notes:  []string{"A person is the numeric id, and active.", "The e-mail counts once it is confirmed.", "base_url names a server of your own."},
 		},
 		{
 			Name: "generic-oidc", Title: "Another OpenID provider",
 			Defaults: oidcDefaults(standard(""), nil),
-			ToThem:   []Copy{{"Redirect URI", RedirectURI}},
-			ToUs:     append([]Copy{{"Issuer", "oidc.issuer"}}, client(OIDC, "Client ID", "Client secret")...),
+			ToThem:   []Copy{{Field: "Redirect URI", Value: RedirectURI}},
+			ToUs:     append([]Copy{{Field: "Issuer", Value: "oidc.issuer"}}, client(OIDC, "Client ID", "Client secret")...),
 			Notes:    []string{"Every field can be configured."},
 		},
 		{
@@ -117,9 +117,9 @@ func presets() []Preset {
 				Protocol: OAuth2, Callback: CallbackOwn, OAuth2: &OAuth2Config{Kind: KindGeneric, Auth: AuthBasic, PKCE: PKCES256},
 				Claims: ClaimNames{Email: "email", EmailVerified: "email_verified", Name: "name"},
 			},
-			ToThem: []Copy{{"Redirect URI", RedirectURI}},
-			ToUs: append(client(OAuth2, "Client ID", "Client secret"), Copy{"Authorization endpoint", "oauth2.authorization_url"},
-				Copy{"Token endpoint", "oauth2.token_url"}, Copy{"Profile (userinfo) endpoint", "oauth2.userinfo_url"}),
+			ToThem: []Copy{{Field: "Redirect URI", Value: RedirectURI}},
+			ToUs: append(client(OAuth2, "Client ID", "Client secret"), Copy{Field: "Authorization endpoint", Value: "oauth2.authorization_url"},
+				Copy{Field: "Token endpoint", Value: "oauth2.token_url"}, Copy{Field: "Profile (userinfo) endpoint", Value: "oauth2.userinfo_url"}),
 			Notes: []string{
 				"oauth2.subject_path says where the permanent id stands in the profile; never a login name or an address.",
 				"Choose generic-oidc if the provider has OpenID Connect.",

@@ -121,6 +121,8 @@ func TestVerifiedEmail(t *testing.T) {
 		{said: `"true"`, whose: "other", asText: true, want: failure.EmailDomainOfOther},
 		{said: `"false"`, whose: "owned", want: failure.EmailNotVerified},
 		{said: `"false"`, whose: "owned", asText: true, want: failure.EmailNotVerified},
+		{said: `"False"`, whose: "owned", want: failure.EmailNotVerified},
+		{said: `0`, whose: "owned", want: failure.EmailNotVerified},
 		{said: `1`, whose: "owned"},
 		{said: `1`, whose: "foreign", want: failure.EmailNotVerified},
 		{said: `1`, whose: "other", want: failure.EmailDomainOfOther},

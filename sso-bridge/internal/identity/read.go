@@ -5,6 +5,7 @@ package identity
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 )
 
 // ReadText gives a claim that is a JSON text; false for one of any other type.
@@ -18,18 +19,17 @@ func ReadText(raw json.RawMessage) (string, bool) {
 
 // ReadStated gives what a claim such as email_verified says. Only the boolean true says
 // that an address is verified; the text does with asText, the option
-// email_verified_strings. The text "false" always denies: nobody who writes it means
-// that the address may be believed. Anything else says nothing.
+// email_verified_strings. Whatever means false denies: nobody who writes it means that
+// the address may be believed. Anything else says nothing.
 func ReadStated(raw json.RawMessage, asText bool) Stated {
-	switch string(bytes.TrimSpace(raw)) {
+	word := string(bytes.TrimSpace(raw))
+	switch strings.ToLower(strings.Trim(word, `"`)) {
 	case "true":
-		return StatedTrue
-	case "false", `"false"`:
-		return StatedFalse
-	case `"true"`:
-		if asText {
+		if word == "true" || asText && word == `"true"` {
 			return StatedTrue
 		}
+	case "false", "0":
+		return StatedFalse
 	}
 	return Unstated
 }

@@ -25,6 +25,15 @@ var bans = slices.Concat(
 			Why: "a protocol takes values: no request of a browser, no engine"},
 		{From: "sso-bridge/internal/oidcrp", Never: []string{"github.com/crewjam/saml", "sso-bridge/internal/oauth2rp"}, Why: "protocols know nothing of each other"},
 	},
+	// OAuth 2.0 and identities.
+	[]archtest.Ban{
+		{From: "sso-bridge/internal/oauth2rp", Never: slices.Concat(transports, stores, []string{"pkg/server", "pkg/sqldb", "pkg/redisdb"}), But: driver,
+			Why: "a protocol takes values: no request of a browser, no engine"},
+		{From: "sso-bridge/internal/oauth2rp", Never: []string{"github.com/crewjam/saml", "github.com/coreos/go-oidc", "sso-bridge/internal/oidcrp"}, Why: "protocols know nothing of each other"},
+		{From: "sso-bridge/internal/identity", Never: slices.Concat(transports, stores, []string{"pkg/server", "pkg/sqldb", "pkg/redisdb", "pkg/egress", "net/http"}), But: driver,
+			Why: "an identity is judged by values alone, whatever protocol brought them"},
+		{From: "sso-bridge/cmd/devidp", Never: []string{"sso-bridge/internal", "pkg"}, Why: "a provider that shares code with the bridge would share its mistakes"},
+	},
 )
 
 func TestArchitecture(t *testing.T) {

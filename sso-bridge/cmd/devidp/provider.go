@@ -192,7 +192,7 @@ func (p *provider) back(w http.ResponseWriter, r *http.Request, q, result url.Va
 		query.Set("state", q.Get("state"))
 	}
 	to.RawQuery = query.Encode()
-	http.Redirect(w, r, to.String(), http.StatusSeeOther)
+	http.Redirect(w, r, to.String(), http.StatusSeeOther) //nolint:gosec // requestProblem has found it among the registered ones
 }
 
 func (p *provider) token(w http.ResponseWriter, r *http.Request) {

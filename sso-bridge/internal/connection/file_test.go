@@ -132,7 +132,7 @@ func TestFileProblems(t *testing.T) {
 		{"SSO-81 no YAML", "version: [1\n", []string{"cannot be read as YAML"}},
 		{"SSO-81 a key twice", one("      client_id: bridge\n", "      client_id: bridge\n      client_id: bridge\n"), []string{"line 9, column 7"}},
 		{"SSO-81 a list", "- a\n", []string{"must be a mapping"}},
-		{"SSO-81 an unknown key at the top", one("version: 1\n", "version: 1\nconection: []\n"), []string{"conection (line 2, column 1): is not known here"}},
+		{"SSO-81 an unknown key at the top", one("version: 1\n", "version: 1\nlinks: []\n"), []string{"links (line 2, column 1): is not known here"}},
 		{"SSO-81 unknown keys, all of them, with line and column", one("    name: Corp\n", "    name: Corp\n    colour: red\n", "      client_id", "      clientid: x\n      client_id"),
 			[]string{"connections[0].colour (line 5, column 5): is not known here", "connections[0].oidc.clientid (line 9, column 7): is not known here"}},
 		{"SSO-81 an unknown key that may be a value", one("client_secret: hunter2", `"Hunter2 is it": 1`), []string{"connections[0].oidc.… (line 9, column 7): is not known here"}},

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"slices"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -125,7 +126,7 @@ func (r *yamlReader) value(n ast.Node, loc []any) any {
 	case *ast.SequenceNode:
 		list := make([]any, len(n.Values))
 		for i, item := range n.Values {
-			at := append(loc[:len(loc):len(loc)], i)
+			at := slices.Concat(loc, []any{i})
 			if item != nil {
 				r.at(item.GetToken(), at)
 			}
@@ -160,7 +161,7 @@ func (r *yamlReader) mapping(values []*ast.MappingValueNode, loc []any) any {
 			r.say("has a key that is no plain text", v.Key.GetToken(), loc)
 			continue
 		}
-		at := append(loc[:len(loc):len(loc)], any(key.Value))
+		at := slices.Concat(loc, []any{key.Value})
 		if _, twice := m[key.Value]; twice {
 			r.say("has a key twice", key.GetToken(), loc)
 			continue

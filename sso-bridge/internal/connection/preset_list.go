@@ -80,7 +80,7 @@ func presets() []Preset {
 		},
 		{
 			Name: "github", Title: "GitHub",
-			Defaults: forgeDefaults(OAuth2Config{
+			Defaults: forgeDefaults(OAuth2Config{ //nolint:gosec // addresses, no credentials
 				Kind: KindGitHub, AuthorizationURL: "https://github.com/login/oauth/authorize", TokenURL: "https://github.com/login/oauth/access_token",
 				UserinfoURL: "https://api.github.com/user", Scopes: []string{"read:user", "user:email"},
 			}),

@@ -32,19 +32,16 @@ var (
 // IsID reports whether s has the form of a connection's id.
 func IsID(s string) bool { return idForm.MatchString(s) }
 
-// tenantPlace is where an issuer of several tenants of Entra ID has the person's.
-const tenantPlace = "{tenantid}"
-
 // Issuers gives every issuer of a connection's identities: one, or with several tenants
 // one for each.
 func (c Config) Issuers(connectionID string) []string {
 	issuer := c.Issuer(connectionID)
-	if c.OIDC == nil || !c.OIDC.Entra || !strings.Contains(issuer, tenantPlace) {
+	if c.OIDC == nil || !c.OIDC.Entra || !strings.Contains(issuer, TenantPlaceholder) {
 		return []string{issuer}
 	}
 	all := make([]string, 0, len(c.Allow.Tenants))
 	for _, tenant := range c.Allow.Tenants {
-		if one := strings.ReplaceAll(issuer, tenantPlace, tenant); !slices.Contains(all, one) {
+		if one := strings.ReplaceAll(issuer, TenantPlaceholder, tenant); !slices.Contains(all, one) {
 			all = append(all, one)
 		}
 	}
@@ -116,7 +113,7 @@ func (c Config) check(id string, p *problems) {
 	p.when(len(c.Preset) == 0 || len(c.Preset) > 64, "the name of a preset", "preset")
 	p.when(!oneOf(c.Callback, CallbackOwn, CallbackShared), "own or shared", "callback")
 	p.when(c.Claims.Subject == "", "the name of the claim that identifies a person", "claims", "subject")
-	p.when(!oneOf(c.Guests, "", "refuse", "allow"), "refuse or allow", "guests")
+	p.when(!oneOf(c.Guests, "", GuestsRefuse, GuestsAllow), "refuse or allow", "guests")
 	p.when(len(c.Domains) > MaxDomains, "at most 500", "domains")
 	for i, d := range c.Domains {
 		p.when(len(d) > 253 || !domainForm.MatchString(d) || slices.Contains(c.Domains[:i], d), "a domain in lower case, each once", "domains", i)
@@ -142,9 +139,8 @@ func (c Config) checkIssuers(id string, p *problems) {
 		if c.OIDC == nil {
 			continue
 		}
-		p.when(!isIssuer(issuer) || strings.Contains(issuer, tenantPlace), "1 to 255 printable ASCII characters without a space", "oidc", "issuer")
-		lower := strings.ToLower(issuer)
-		p.when(strings.HasPrefix(lower, "dify:") || strings.HasPrefix(lower, "oauth2:"), "not beginning with dify: or oauth2:", "oidc", "issuer")
+		p.when(!isIssuer(issuer) || strings.Contains(issuer, TenantPlaceholder), "1 to 255 printable ASCII characters without a space", "oidc", "issuer")
+		p.when(isIssuer(issuer) && !ValidIssuer(issuer, OIDC), "not beginning with dify: or oauth2:", "oidc", "issuer")
 	}
 }
 
@@ -160,16 +156,9 @@ func isIssuer(s string) bool {
 	return true
 }
 
-// The ways in which a client proves itself.
-const (
-	authBasic = "client_secret_basic"
-	authPost  = "client_secret_post"
-	authKey   = "private_key_jwt"
-)
-
 func (o OIDCConfig) check(p *problems) {
 	p.when(!isAddress(o.Issuer), "an https address", "oidc", "issuer")
-	p.when(!oneOf(o.Auth, authBasic, authPost, authKey), "client_secret_basic, client_secret_post or private_key_jwt", "oidc", "auth")
+	p.when(!oneOf(o.Auth, AuthBasic, AuthPost, AuthKey), "client_secret_basic, client_secret_post or private_key_jwt", "oidc", "auth")
 	p.when(len(o.ClientID) > 255, "at most 255 characters", "oidc", "client_id")
 	p.when(!oneOf(o.KeyAlgorithm, "", "RS256", "PS256", "ES256"), "RS256, PS256 or ES256", "oidc", "key_algorithm")
 	p.when(!oneOf(o.AssertionAudience, "", "token_endpoint", "issuer"), "token_endpoint or issuer", "oidc", "assertion_audience")
@@ -185,10 +174,10 @@ func (o OIDCConfig) check(p *problems) {
 }
 
 func (o OAuth2Config) check(p *problems) {
-	p.when(!oneOf(o.Auth, authBasic, authPost), "client_secret_basic or client_secret_post", "oauth2", "auth")
+	p.when(!oneOf(o.Auth, AuthBasic, AuthPost), "client_secret_basic or client_secret_post", "oauth2", "auth")
 	p.when(len(o.ClientID) > 255, "at most 255 characters", "oauth2", "client_id")
-	p.when(!oneOf(o.Kind, "github", "gitlab", "generic"), "github, gitlab or generic", "oauth2", "kind")
-	p.when(!oneOf(o.PKCE, "S256", "off"), "S256 or off", "oauth2", "pkce")
+	p.when(!oneOf(o.Kind, KindGitHub, KindGitLab, KindGeneric), "github, gitlab or generic", "oauth2", "kind")
+	p.when(!oneOf(o.PKCE, PKCES256, PKCEOff), "S256 or off", "oauth2", "pkce")
 	p.when(o.BaseURL != "" && !isAddress(o.BaseURL), "an https address", "oauth2", "base_url")
 	p.when(!isAddress(o.AuthorizationURL), "an https address", "oauth2", "authorization_url")
 	p.when(!isAddress(o.TokenURL), "an https address", "oauth2", "token_url")
@@ -211,7 +200,7 @@ func (c Config) complete() error {
 	var p problems
 	const missing = "missing"
 	switch {
-	case c.OIDC != nil && c.OIDC.Auth == authKey:
+	case c.OIDC != nil && c.OIDC.Auth == AuthKey:
 		p.when(c.OIDC.PrivateKey == "", missing, "oidc", "private_key")
 		p.when(c.OIDC.KeyAlgorithm == "", missing, "oidc", "key_algorithm")
 	case c.OIDC != nil:

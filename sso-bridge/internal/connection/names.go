@@ -15,21 +15,16 @@ const (
 )
 
 const (
-	maxIssuer    = 255
 	ownIssuer    = "dify:"   // of accounts, which no provider may speak for
 	oauth2Issuer = "oauth2:" // of connections without issuer
 )
 
 // ValidIssuer reports whether a text may be the issuer of identities: 1 to 255
-// printable ASCII characters without space, never beginning like one of ours.
+// printable ASCII characters without space, never beginning like one of ours, in
+// whatever case.
 func ValidIssuer(issuer string, p Protocol) bool {
-	if issuer == "" || len(issuer) > maxIssuer || strings.HasPrefix(issuer, ownIssuer) {
-		return false
-	}
-	if strings.HasPrefix(issuer, oauth2Issuer) != (p == OAuth2) {
-		return false
-	}
-	return !strings.ContainsFunc(issuer, func(r rune) bool { return r <= ' ' || r > '~' })
+	lower := strings.ToLower(issuer)
+	return isIssuer(issuer) && !strings.HasPrefix(lower, ownIssuer) && strings.HasPrefix(lower, oauth2Issuer) == (p == OAuth2)
 }
 
 // The ways in which a client proves itself at a token endpoint.

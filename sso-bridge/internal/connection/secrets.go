@@ -85,7 +85,7 @@ func (s *Service) prepare(id string, c Config, with Secrets, inFiles bool) (draf
 // uses says which of the secrets the configured authentication takes.
 func (c Config) uses() (client, key bool) {
 	if c.OIDC != nil {
-		return c.OIDC.Auth != authKey, c.OIDC.Auth == authKey
+		return c.OIDC.Auth != AuthKey, c.OIDC.Auth == AuthKey
 	}
 	return c.OAuth2 != nil, false
 }

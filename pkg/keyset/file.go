@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"time"
 
+	"github.com/dify-sso/dify-sso/pkg/secret"
 	"github.com/dify-sso/dify-sso/pkg/wire"
 )
 
@@ -116,10 +117,8 @@ func (e Entry) parse() (k key, problems []error) {
 	case variety(raw) < minVariety:
 		say("secret has too few different bytes to be random")
 	}
-	for _, known := range published {
-		if e.Secret == known {
-			say("secret is one that stands in public documents")
-		}
+	if Published(secret.New(e.Secret)) {
+		say("secret is one that stands in public documents")
 	}
 	k.secret = raw
 	if _, err := time.Parse(time.RFC3339, e.CreatedAt); err != nil {
@@ -131,6 +130,27 @@ func (e Entry) parse() (k key, problems []error) {
 		}
 	}
 	return k, problems
+}
+
+// Published reports whether a secret, decoded or as it is written in a file, stands in
+// public documents.
+func Published(s secret.Text) bool {
+	for _, known := range published {
+		raw, _ := base64.RawURLEncoding.DecodeString(known)
+		if s.Equal(secret.New(known)) || s.Equal(secret.New(string(raw))) {
+			return true
+		}
+	}
+	return false
+}
+
+// Problems takes apart what Parse and Load return, one problem each.
+func Problems(err error) []error {
+	var joined interface{ Unwrap() []error }
+	if errors.As(err, &joined) {
+		return joined.Unwrap()
+	}
+	return []error{err}
 }
 
 func encode(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }

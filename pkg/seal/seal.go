@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+
+	"github.com/dify-sso/dify-sso/pkg/secret"
 )
 
 // KeySize is the length of a sealing key in bytes.
@@ -70,6 +72,19 @@ func Parse(file []byte) (*Keys, error) {
 	keys := &Keys{}
 	keys.ring.Store(k)
 	return keys, nil
+}
+
+// Values gives the keys of a file, for comparison with other secrets. Lines that hold none
+// are skipped: Parse is what refuses them.
+func Values(file []byte) []secret.Text {
+	var found []secret.Text
+	for line := range bytes.SplitSeq(file, []byte("\n")) {
+		_, encoded, _ := strings.Cut(strings.TrimSpace(string(line)), ":")
+		if raw, err := base64.StdEncoding.DecodeString(encoded); err == nil && len(raw) == KeySize {
+			found = append(found, secret.New(string(raw)))
+		}
+	}
+	return found
 }
 
 // Become takes over the keys of another, for all that hold this one.

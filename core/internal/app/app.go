@@ -31,6 +31,7 @@ import (
 	"github.com/dify-sso/dify-sso/pkg/control"
 	"github.com/dify-sso/dify-sso/pkg/datadir"
 	"github.com/dify-sso/dify-sso/pkg/jobs"
+	"github.com/dify-sso/dify-sso/pkg/keyset"
 	"github.com/dify-sso/dify-sso/pkg/schema"
 	"github.com/dify-sso/dify-sso/pkg/server"
 	"github.com/dify-sso/dify-sso/pkg/telemetry"
@@ -72,6 +73,7 @@ type App struct {
 	draining atomic.Bool
 	dir      *datadir.Dir // nil in a fleet
 	keys     *keys
+	shared   *keyset.Ring              // what core and sso-bridge sign with; nil without the Enterprise Edition
 	serving  atomic.Pointer[time.Time] // since when
 	rotating sync.Mutex                // over the files of the keys
 
@@ -108,6 +110,9 @@ func New(ctx context.Context, s *Settings, o Options) (*App, error) {
 		o.Wrap(stores)
 	}
 	a := &App{Settings: s, Stores: stores, opts: o, schema: schema, dir: dir, keys: k}
+	if s.sso != nil {
+		a.shared = keyset.NewRing(s.sso.keys)
+	}
 	if err := a.build(ctx, k); err != nil {
 		return nil, errors.Join(err, stores.Close())
 	}
@@ -137,7 +142,7 @@ func (a *App) build(ctx context.Context, k *keys) error {
 	if err := a.Installation.Open(ctx); err != nil {
 		return err
 	}
-	kinds, err := token.NewKindRegistry(token.AccountKind)
+	kinds, err := token.NewKindRegistry(s.kinds()...)
 	if err != nil {
 		return err
 	}
@@ -197,13 +202,17 @@ func (a *App) build(ctx context.Context, k *keys) error {
 		metrics.Gauge("dify_sso_tls_certificate_not_after_seconds", "End of the TLS certificate in use, in seconds since 1970.",
 			func() float64 { return float64(cert.Leaf().NotAfter.Unix()) })
 	}
-	return a.mount(metrics, httpapi.Deps{
+	deps := httpapi.Deps{
 		Installation: a.Installation, Access: a.Access, Console: sessions, Devices: a.devices, Entries: k.entries(),
 		Tokens: a.tokens, Workspaces: workspaces, Members: a.Members, Bearer: bearer, Clients: s.clients, Limits: a.limits, UI: webui.New(s.Public),
 		Recorder: recorder, Log: a.opts.Log, Now: now, Public: s.Public, Version: a.opts.Version, Kinds: kinds,
 		SessionMax: days(s.SessionMaxDays), LinkedCodes: s.LinkedCodes, Ready: func() bool { return a.answering(context.Background()).Ready() },
 		Origins: s.CORSAllowOrigins, WithoutAPI: !s.OpenAPIEnabled,
-	})
+	}
+	if err := a.enterprise(&deps); err != nil {
+		return err
+	}
+	return a.mount(metrics, deps)
 }
 
 // command builds what commands are answered by.

@@ -65,6 +65,15 @@ type Config struct {
 
 	MemberLimit int `env:"WORKSPACE_MEMBER_LIMIT" doc:"members that a workspace may have, those included that have not accepted yet; 0 to 1000000, 0 is no limit"`
 
+	Enterprise      bool          `env:"ENTERPRISE_ENABLED" doc:"true is the Enterprise Edition: sign-in through a company's identity provider, by sso-bridge; it needs SSO_BRIDGE_URL, SSO_BRIDGE_PUBLIC_URL and KEYSET_FILE, and without it the settings of this group are ignored"`
+	BridgeURL       string        `env:"SSO_BRIDGE_URL" doc:"base address of the second listener of sso-bridge, such as https://sso-bridge.internal:5004; https, or http with a warning off loopback"`
+	BridgePublicURL string        `env:"SSO_BRIDGE_PUBLIC_URL" doc:"base address under which browsers reach sso-bridge, without a path; https unless loopback"`
+	BridgeCAFile    string        `env:"SSO_BRIDGE_CA_FILE" doc:"PEM file of roots to trust beside the system's, for SSO_BRIDGE_URL"`
+	BridgeTimeout   time.Duration `env:"SSO_BRIDGE_TIMEOUT" doc:"time for one call of sso-bridge, its answer read; 1s to 30s"`
+	KeysetFile      string        `env:"KEYSET_FILE" doc:"file of the secrets that core and sso-bridge share, with mode 0640 or tighter; core keyset new makes one; read again on SIGHUP"`
+	CompanyDevices  bool          `env:"SSO_DEVICE_ENABLED" doc:"whether people of an identity provider can sign devices in; false answers as without the Enterprise Edition"`
+	CompanyAccounts bool          `env:"SSO_ACCOUNT_ENABLED" doc:"whether accounts can sign in to the console through an identity provider; false answers as without the Enterprise Edition"`
+
 	OperatorKey secret.Text `env:"OPERATOR_API_KEY" doc:"at least 32 bytes; opens the operator's routes of the second listener, which do not exist without it"`
 
 	SetupToken secret.Text `env:"SETUP_TOKEN" doc:"set-up code to use in place of one that is drawn"`
@@ -98,6 +107,8 @@ func Defaults() Config {
 		RateLimitPerToken: 60, ApproveRateLimit: 10,
 		DeviceMaxGrants: 100_000, OAuthTTLDays: 14, TokenRetention: 30, CleanTokens: true,
 		SessionIdleHours: 12, SessionMaxDays: 30, PasswordMinLength: 8,
+
+		BridgeTimeout: 5 * time.Second, CompanyDevices: true, CompanyAccounts: true,
 
 		ShutdownGrace: 20 * time.Second,
 		ReadTimeout:   10 * time.Second, IdleTimeout: time.Minute,

@@ -58,6 +58,9 @@ func loadKeys(s *Settings, dir *datadir.Dir) (*keys, error) {
 	if err != nil {
 		problems.Add("SEALING_KEY_FILE", "%s", err)
 	}
+	if s.sso != nil {
+		judgeApart(s.sso.keys, []namedSecret{{"SECRET_KEY", master}, {"SECRET_KEY_PREVIOUS", previous}}, file, &problems)
+	}
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}

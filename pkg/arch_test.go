@@ -35,6 +35,8 @@ var rows = []archtest.Row{
 	{Package: "fault"},
 	{Package: "innerclient", May: []string{"pkg/envelope", "pkg/wire"}},
 	{Package: "jobs"},
+	{Package: "envelope", May: []string{"pkg/fault", "pkg/keyset", "pkg/secret", "pkg/wire"}},
+	{Package: "keyset", May: []string{"pkg/secret", "pkg/wire"}},
 	{Package: "lifecycle"},
 	{Package: "limits", May: []string{"pkg/audit", "pkg/fault", "pkg/ratelimit"}},
 	{Package: "page"},
@@ -42,14 +44,22 @@ var rows = []archtest.Row{
 	{Package: "ratelimit/redislimit", May: []string{"pkg/ratelimit", "pkg/redisdb"}},
 	{Package: "redisdb", May: []string{"pkg/secret"}},
 	{Package: "schema", May: []string{"pkg/sqldb"}},
+<<<<<<< HEAD
 	{Package: "seal", May: []string{"pkg/secret"}},
+	{Package: "seal"},
+=======
+>>>>>>> 28f0de2 (pkg/keyset, core/internal/{app,cli}: the key set is made, rotated and checked by commands and read again on SIGHUP)
 	{Package: "secret"},
 	{Package: "server", May: []string{"pkg/audit", "pkg/clientip", "pkg/fault", "pkg/ratelimit"}},
 	{Package: "sqlaudit", May: []string{"pkg/audit", "pkg/sqldb"}},
 	{Package: "sqldb"},
 	{Package: "sqllease", May: []string{"pkg/jobs", "pkg/sqldb"}},
+<<<<<<< HEAD
 	{Package: "sqlseal", May: []string{"pkg/seal", "pkg/sqldb"}},
 	{Package: "sqltest"},
+=======
+	{Package: "ssocode"},
+>>>>>>> 28f0de2 (pkg/keyset, core/internal/{app,cli}: the key set is made, rotated and checked by commands and read again on SIGHUP)
 	{Package: "telemetry"},
 	{Package: "wire", May: []string{"pkg/fault"}},
 }

@@ -177,7 +177,7 @@ func Read(path string) ([]byte, error) {
 		return nil, err
 	}
 	if mode := info.Mode().Perm(); mode&^privateModes != 0 {
-		return nil, fmt.Errorf("%s has mode %04o: type chmod 640 %s", path, mode, path)
+		return nil, fmt.Errorf("has mode %04o: type chmod 640 %s", mode, path)
 	}
 	if info.Size() > MaxFile {
 		return nil, fmt.Errorf("%s is larger than %d bytes", path, MaxFile)

@@ -18,6 +18,9 @@ type Readiness struct {
 	// Checks has one entry for each thing that requests need: CheckOK, or a cause
 	// without an address.
 	Checks map[string]string `json:"checks"`
+	// Keyset is the fingerprint of the key set in force, where there is one: processes
+	// that show the same hold the same entries.
+	Keyset string `json:"keyset_fingerprint,omitempty"`
 	// Draining: a shutdown has begun.
 	Draining bool `json:"draining,omitempty"`
 }

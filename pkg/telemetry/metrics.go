@@ -68,3 +68,10 @@ func (m *Metrics) Job(job, outcome string, rows int64) {
 func (m *Metrics) Gauge(name, help string, read func() float64) {
 	m.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read))
 }
+
+// Counter registers a count from 0 and gives what adds one to it.
+func (m *Metrics) Counter(name, help string) (add func()) {
+	counter := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	m.Registry.MustRegister(counter)
+	return counter.Inc
+}

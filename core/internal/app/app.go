@@ -77,6 +77,8 @@ type App struct {
 	serving  atomic.Pointer[time.Time] // since when
 	rotating sync.Mutex                // over the files of the keys
 
+	keysetRefused func() // counts
+
 	lastSchema atomic.Pointer[schemaResult]
 }
 
@@ -126,6 +128,7 @@ func New(ctx context.Context, s *Settings, o Options) (*App, error) {
 func (a *App) build(ctx context.Context, k *keys) error {
 	s, st, now := a.Settings, a.Stores, a.opts.Now
 	metrics := telemetry.NewMetrics(Program, a.opts.Version)
+	a.countReloads(metrics)
 	recorder, err := audit.NewRecorder(st.Audit, a.opts.Log)
 	if err != nil {
 		return err

@@ -20,9 +20,10 @@ type keys struct {
 	sealing                       *seal.Keys
 	// former are those that derive from the former SECRET_KEY, all nil without one.
 	former struct{ userCode, csrf, entry, canary []byte }
-	// master is SECRET_KEY, and own whether core has made it itself in the data directory.
-	master secret.Text
-	own    bool
+	// master is SECRET_KEY, previous the one before it, and own whether core has made it
+	// itself in the data directory.
+	master, previous secret.Text
+	own              bool
 }
 
 // sealingKeyID names the key that an embedded installation makes for itself.
@@ -65,7 +66,7 @@ func loadKeys(s *Settings, dir *datadir.Dir) (*keys, error) {
 		return nil, err
 	}
 
-	k := &keys{sealing: sealing, master: master, own: own}
+	k := &keys{sealing: sealing, master: master, previous: previous, own: own}
 	for purpose, key := range map[string][2]*[]byte{
 		"device.user_code": {&k.userCode, &k.former.userCode}, "console.csrf": {&k.csrf, &k.former.csrf},
 		"device.entry": {&k.entry, &k.former.entry}, "installation.canary": {&k.canary, &k.former.canary},

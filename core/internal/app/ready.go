@@ -8,7 +8,9 @@ import (
 	"os"
 	"time"
 
+	"github.com/dify-sso/dify-sso/pkg/keyset"
 	"github.com/dify-sso/dify-sso/pkg/schema"
+	"github.com/dify-sso/dify-sso/pkg/secret"
 	"github.com/dify-sso/dify-sso/pkg/server"
 )
 
@@ -21,7 +23,20 @@ func (a *App) Readiness(ctx context.Context) server.Readiness {
 	defer cancel()
 	r := a.stores(ctx)
 	r.Checks["schema"] = a.checkSchema(ctx)
+	if a.shared != nil {
+		set := a.shared.Current()
+		r.Keyset, r.Checks["keyset"] = set.Fingerprint(), a.checkKeyset(set)
+	}
 	return r
+}
+
+// checkKeyset says whether messages can be signed: an active entry may have an end in the
+// file, and come to it without anybody reading the file again.
+func (a *App) checkKeyset(set *keyset.Set) string {
+	if _, err := set.Verify(set.Active(), "keyset.check", secret.Text{}, a.opts.Now()); err != nil {
+		return "the active entry is past its verify_until"
+	}
+	return server.CheckOK
 }
 
 // answering asks what a request of a stranger may cost: the stores, and the schema at

@@ -76,12 +76,3 @@ func (a *App) secured(l *Listeners) (public, inner net.Listener, err error) {
 	}
 	return server.Bounded(a.public, l.Public, most), l.Inner, nil
 }
-
-// Reload reads again what may change while core serves: the TLS certificate.
-func (a *App) Reload() {
-	if cert := a.opts.Certificate; cert != nil {
-		cert.Reload()
-		return
-	}
-	a.opts.Log.Info("SIGHUP: there is no TLS certificate to read again; other settings need a restart")
-}

@@ -152,6 +152,7 @@ http://127.0.0.1:5001.
   core admin create-owner    or create them here
   core admin --help          accounts, sessions, revocation
   core audit --help          what happened: read, export, prune
+  core keyset --help         secrets shared with sso-bridge: make, rotate
   core config print          every setting with its value
 
 Exit codes: 0 done, 1 failed, 2 wrong arguments or settings.`,
@@ -162,7 +163,7 @@ Exit codes: 0 done, 1 failed, 2 wrong arguments or settings.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	c.settingFlags(root)
 	group(root)
-	root.AddCommand(c.serve(), c.config(), c.migrate(), c.admin(), c.audit(), c.version())
+	root.AddCommand(c.serve(), c.config(), c.migrate(), c.admin(), c.audit(), c.keyset(), c.version())
 	return root
 }
 

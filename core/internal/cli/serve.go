@@ -31,7 +31,8 @@ first. While nobody has set the installation up, a terminal shows a link that
 does; without a terminal, "core admin setup-code" gives the code.
 
 With TLS_CERT_FILE and TLS_KEY_FILE both listeners serve https. The files are read
-again when they change, and on SIGHUP.`,
+again when they change, and on SIGHUP; so is, on SIGHUP alone, the key set that
+KEYSET_FILE names (core keyset --help).`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			started := time.Now()
 			s, err := c.settings(cmd)

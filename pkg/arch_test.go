@@ -48,7 +48,8 @@ var rows = []archtest.Row{
 	{Package: "seal", May: []string{"pkg/secret"}},
 	{Package: "seal"},
 =======
->>>>>>> 28f0de2 (pkg/keyset, core/internal/{app,cli}: the key set is made, rotated and checked by commands and read again on SIGHUP)
+	{Package: "seal", May: []string{"pkg/secret"}},
+>>>>>>> 25aadab (fixup arch)
 	{Package: "secret"},
 	{Package: "server", May: []string{"pkg/audit", "pkg/clientip", "pkg/fault", "pkg/ratelimit"}},
 	{Package: "sqlaudit", May: []string{"pkg/audit", "pkg/sqldb"}},
@@ -57,9 +58,10 @@ var rows = []archtest.Row{
 <<<<<<< HEAD
 	{Package: "sqlseal", May: []string{"pkg/seal", "pkg/sqldb"}},
 	{Package: "sqltest"},
-=======
 	{Package: "ssocode"},
->>>>>>> 28f0de2 (pkg/keyset, core/internal/{app,cli}: the key set is made, rotated and checked by commands and read again on SIGHUP)
+=======
+	{Package: "ssocode", May: []string{"pkg/page"}},
+>>>>>>> 25aadab (fixup arch)
 	{Package: "telemetry"},
 	{Package: "wire", May: []string{"pkg/fault"}},
 }

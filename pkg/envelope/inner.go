@@ -91,6 +91,21 @@ func (i *Inner) Admit(ctx context.Context, replay Replay, authorization []string
 	return nil
 }
 
+// RequestRefused is inner.request_refused: the details of the event with which either
+// service audits an inner request that it did not admit. KID is of the token's own words,
+// and set where the entry exists.
+type RequestRefused struct {
+	Method      string `json:"method"`
+	Route       string `json:"route"`
+	Code        string `json:"code"`
+	Reason      string `json:"reason,omitempty"`
+	KID         string `json:"kid,omitempty"`
+	SkewSeconds int    `json:"skew_seconds,omitempty"`
+}
+
+// EventName names the event.
+func (RequestRefused) EventName() string { return "inner.request_refused" }
+
 func bodyHash(body []byte) string {
 	sum := sha256.Sum256(body)
 	return b64.EncodeToString(sum[:])

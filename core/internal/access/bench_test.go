@@ -51,7 +51,7 @@ func newBenchIn(t *testing.T, w *storetest.World) *bench {
 	b := &bench{World: w, t: t}
 	b.Service = storetest.NewAccess(t, b.Durable, storetest.FaultyAccess(b.Access, &b.faults), &b.tombs, b.Recorder, b.Clock.Now)
 	b.sessions = b.Service.Console
-	kinds, err := token.NewKindRegistry(token.AccountKind, storetest.ExternalKind)
+	kinds, err := token.NewKindRegistry(token.AccountKind, token.ExternalKind)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +78,7 @@ func (b *bench) approved(s token.Subject) token.MintRequest {
 	}
 	prefix := token.AccountKind.Prefix
 	if s.AccountID == "" {
-		prefix = storetest.ExternalKind.Prefix
+		prefix = token.ExternalKind.Prefix
 	}
 	return token.MintRequest{
 		Grant: secret.DigestOf(fmt.Sprint("grant ", b.grants)), ClaimNo: 1, GrantExpires: b.Clock.Now().Add(time.Minute), Prefix: prefix, Subject: s,

@@ -79,6 +79,7 @@ func AuditKinds() []audit.Kind {
 		{Of: passwordChanged{}, When: "a person changed their password, or an operator set it"},
 		{Of: accountCreated{}, When: "an operator created an account"},
 		{Of: administratorGranted{}, When: "an account became a deployment administrator"},
+		{Of: identityUnlinked{}, When: "an identity of an identity provider was taken from its account; one for each"},
 		{Of: administratorRevoked{}, When: "an account ceased to be a deployment administrator"},
 	}
 }

@@ -48,6 +48,8 @@ type Tx interface {
 	BumpEpoch(ctx context.Context, key, reason string, now time.Time) error
 	// Linked is Store's, as of this transaction.
 	Linked(ctx context.Context, issuer, subjectID string) (accountID string, err error)
+	// Unlink takes every identity of an issuer from its account and gives what it took.
+	Unlink(ctx context.Context, issuer string) ([]Link, error)
 	// Account reads an account as of this transaction, or returns account.ErrNotFound.
 	Account(ctx context.Context, id string) (account.Account, error)
 	// OtherAdministrators counts the active deployment administrators but the one named.

@@ -119,7 +119,7 @@ func faStub(t testing.TB) string {
 	log := slog.New(slog.DiscardHandler)
 	recorder, err := audit.NewRecorder(faSink{}, log)
 	must(err)
-	kinds, err := token.NewKindRegistry(token.AccountKind, storetest.ExternalKind)
+	kinds, err := token.NewKindRegistry(token.AccountKind, token.ExternalKind)
 	must(err)
 	counters := ratelimit.NewMemory(1000)
 	table, err := limits.New(limits.Deps{Store: counters, Recorder: recorder, Now: time.Now, Overrides: map[limits.Name]limits.Override{limits.BearerToken: {}}})

@@ -250,7 +250,12 @@ func (a *App) mount(metrics *telemetry.Metrics, deps httpapi.Deps) error {
 	if a.inner, err = server.New(cfg); err != nil {
 		return err
 	}
+	inner, err := a.innerRequests()
+	if err != nil {
+		return err
+	}
 	httpapi.MountInner(a.inner, httpapi.Inner{
+		Bridge: inner, Replay: a.Stores.Replay,
 		Readiness: a.Readiness, Metrics: metrics.Registry, Profiles: a.Settings.PprofEnabled, OperatorKey: a.Settings.OperatorKey, Access: a.Access,
 		ForwardAuthKey: a.Settings.ForwardAuthKey, Bearer: deps.Bearer, Recorder: deps.Recorder, Now: deps.Now,
 	})

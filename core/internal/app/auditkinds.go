@@ -14,6 +14,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/core/internal/workspace"
 	"github.com/dify-sso/dify-sso/pkg/audit"
+	"github.com/dify-sso/dify-sso/pkg/envelope"
 	"github.com/dify-sso/dify-sso/pkg/keyset"
 	"github.com/dify-sso/dify-sso/pkg/limits"
 )
@@ -23,6 +24,7 @@ import (
 func AuditKinds() []audit.Kind {
 	return slices.Concat(access.AuditKinds(), authz.AuditKinds(), console.AuditKinds(), devicegrant.AuditKinds(), httpapi.AuditKinds(),
 		installation.AuditKinds(), limits.AuditKinds(), token.AuditKinds(), workspace.AuditKinds(), []audit.Kind{
+			{Of: envelope.RequestRefused{}, When: "a request of sso-bridge carried no token that lets it in"},
 			{Of: keyset.Reloaded{}, When: "SIGHUP read a key set and put it in force"},
 		})
 }

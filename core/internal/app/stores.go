@@ -21,6 +21,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/core/internal/workspace"
 	"github.com/dify-sso/dify-sso/pkg/audit"
+	"github.com/dify-sso/dify-sso/pkg/envelope"
 	"github.com/dify-sso/dify-sso/pkg/jobs"
 	"github.com/dify-sso/dify-sso/pkg/ratelimit"
 	"github.com/dify-sso/dify-sso/pkg/ratelimit/redislimit"
@@ -44,6 +45,7 @@ type Stores struct {
 	Gate         authz.Gate
 	Counters     ratelimit.Store
 	Leases       jobs.Leases
+	Replay       envelope.Replay // of the Enterprise Edition
 	Prune        prune.Store
 
 	// live counts the grants, and sweep frees what is over, where that is in process.

@@ -34,6 +34,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/core/internal/workspace"
 	"github.com/dify-sso/dify-sso/pkg/clientip"
+	"github.com/dify-sso/dify-sso/pkg/envelope"
 	"github.com/dify-sso/dify-sso/pkg/fault"
 	"github.com/dify-sso/dify-sso/pkg/server"
 	"github.com/dify-sso/dify-sso/pkg/wire"
@@ -58,6 +59,8 @@ var failures = map[string]*fault.Error{
 	"devicegrant.ErrInvalidGrant": devicegrant.ErrInvalidGrant, "devicegrant.ErrUnsupportedClient": devicegrant.ErrUnsupportedClient,
 	"devicegrant.ErrUserCodeExhausted": devicegrant.ErrUserCodeExhausted,
 	"httpapi.errUnsupportedGrantType":  errUnsupportedGrantType, "httpapi.errInvalidClient": errInvalidClient, "httpapi.errInvalidParam": errInvalidParam,
+	"envelope.ErrInnerMissing": envelope.ErrInnerMissing, "envelope.ErrInnerInvalid": envelope.ErrInnerInvalid,
+	"envelope.ErrInnerMismatch": envelope.ErrInnerMismatch, "envelope.ErrInnerReplayed": envelope.ErrInnerReplayed,
 	"httpapi.errInnerKey":      errInnerKey,
 	"installation.ErrNotSetUp": installation.ErrNotSetUp, "installation.ErrAlreadySetUp": installation.ErrAlreadySetUp,
 	"operator.ErrInvalid": operator.ErrInvalid, "operator.ErrNoAccount": operator.ErrNoAccount, "operator.ErrNotEmbedded": operator.ErrNotEmbedded,

@@ -13,6 +13,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/access"
 	"github.com/dify-sso/dify-sso/core/internal/authz"
 	"github.com/dify-sso/dify-sso/pkg/audit"
+	"github.com/dify-sso/dify-sso/pkg/envelope"
 	"github.com/dify-sso/dify-sso/pkg/secret"
 	"github.com/dify-sso/dify-sso/pkg/server"
 )
@@ -30,6 +31,11 @@ type Inner struct {
 	OperatorKey secret.Text
 	Access      *access.Service
 
+	// Bridge admits requests of sso-bridge, and Replay lets each of them in once; nil
+	// without the Enterprise Edition, and then no token opens anything.
+	Bridge *envelope.Inner
+	Replay envelope.Replay
+
 	// ForwardAuthKey opens the routes of proxies; the others are what they ask.
 	ForwardAuthKey secret.Text
 	Bearer         *authz.BearerAuthenticator
@@ -38,7 +44,7 @@ type Inner struct {
 }
 
 // keyed is every route that takes a credential.
-func (d Inner) keyed() []innerRow { return append(d.operatorRows(), d.proxyRows()...) }
+func (d Inner) keyed() []innerRow { return append(d.endingRows(), d.proxyRows()...) }
 
 // MountInner adds the second listener's routes. None of them exists on the public one.
 func MountInner(app *fiber.App, d Inner) {
@@ -46,5 +52,5 @@ func MountInner(app *fiber.App, d Inner) {
 	if d.Profiles {
 		server.Get(app, "/debug/pprof/:name", profile)
 	}
-	mountKeyed(app, d.keyed()...)
+	d.mountKeyed(app, d.keyed()...)
 }

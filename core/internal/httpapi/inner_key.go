@@ -20,12 +20,9 @@ const innerKeyHeader = "X-Inner-Api-Key"
 // purpose.
 var errInnerKey = fault.New(fault.Unauthenticated, "unauthorized", "This address takes a key of its own.")
 
-// innerKey lets pass who presents the expected key, exactly once. Without an expected
-// key the route does not exist, so that nobody learns what a deployment left out.
+// innerKey lets pass who presents the expected key, exactly once. Without an expected key
+// nobody passes.
 func innerKey(expected secret.Text) fiber.Handler {
-	if expected.IsZero() {
-		return func(*fiber.Ctx) error { return server.ErrNotFound }
-	}
 	want := sha256.Sum256([]byte(expected.Reveal()))
 	return func(c *fiber.Ctx) error {
 		presented := c.Request().Header.PeekAll(innerKeyHeader)
@@ -34,33 +31,49 @@ func innerKey(expected secret.Text) fiber.Handler {
 		}
 		// Of equal length whatever was sent: the comparison tells nothing of the key's.
 		got := sha256.Sum256(presented[0])
-		if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+		if subtle.ConstantTimeCompare(got[:], want[:]) != 1 || expected.IsZero() {
 			return errInnerKey
 		}
 		return c.Next()
 	}
 }
 
-// innerRow is one route of the second listener that takes a credential.
+// innerRow is one route of the second listener that takes a credential: a key, the token
+// of sso-bridge, or either, each with a handler of its own.
 type innerRow struct {
 	method    string // empty takes every method
 	path      string
-	key       secret.Text // none: the route does not exist, whatever the method
+	key       secret.Text // none: no key opens the route
 	media     []string    // content types of the body; none means that no body is read
 	body      int         // cap in bytes
 	challenge func(f *fault.Error) string
-	handle    fiber.Handler
+	handle    fiber.Handler // for the holder of the key
+	bridge    fiber.Handler // for sso-bridge; nil: its token opens nothing here
 }
 
-// mountKeyed adds the rows whose key is configured.
-func mountKeyed(app *fiber.App, rows ...innerRow) {
+// exists reports whether anything opens the row. A row that nothing opens does not exist,
+// whatever the method.
+func (d Inner) exists(r innerRow) bool { return !r.key.IsZero() || r.bridge != nil && d.Bridge != nil }
+
+// mountKeyed adds the rows that something opens.
+func (d Inner) mountKeyed(app *fiber.App, rows ...innerRow) {
 	for _, r := range rows {
-		if r.key.IsZero() {
+		if !d.exists(r) {
 			continue
 		}
-		chain := []fiber.Handler{
-			server.Enter(server.Route{Pattern: r.path, Pragma: true, Challenge: r.challenge}),
-			innerKey(r.key), readBody(row{media: r.media, body: r.body}), r.handle,
+		enter := server.Enter(server.Route{Pattern: r.path, Pragma: true, Challenge: r.challenge})
+		chain := []fiber.Handler{enter, innerKey(r.key), readBody(row{media: r.media, body: r.body}), r.handle}
+		switch {
+		case r.bridge == nil || d.Bridge == nil:
+		case r.handle == nil:
+			chain = []fiber.Handler{enter, d.bridgeToken, readBody(row{media: r.media, body: r.body}), d.admitBridge, r.bridge}
+		default:
+			chain = []fiber.Handler{enter, d.either(r), readBody(row{media: r.media, body: r.body}), d.admitBridge, func(c *fiber.Ctx) error {
+				if byBridge(c) {
+					return r.bridge(c)
+				}
+				return r.handle(c)
+			}}
 		}
 		if r.method == "" {
 			app.All(r.path, chain...)

@@ -27,7 +27,7 @@ func TestInnerKey(t *testing.T) {
 	ok := func(c *fiber.Ctx) error { return c.SendStatus(http.StatusOK) }
 	app.Get("/keyed", innerKey(secret.New(key)), ok)
 	app.Get("/open", innerKey(secret.Text{}), ok)
-	mountKeyed(app, innerRow{path: "/unset", handle: ok}, innerRow{path: "/any", key: secret.New(key), handle: ok})
+	Inner{}.mountKeyed(app, innerRow{path: "/unset", handle: ok}, innerRow{path: "/any", key: secret.New(key), handle: ok})
 
 	for _, tc := range []struct {
 		name, method, path string
@@ -41,8 +41,8 @@ func TestInnerKey(t *testing.T) {
 		{"its beginning", http.MethodGet, "/keyed", []string{key[1:]}, 401},
 		{"the key and more", http.MethodGet, "/keyed", []string{key + "k"}, 401},
 		{"the key twice", http.MethodGet, "/keyed", []string{key, key}, 401},
-		{"no key is configured, none sent", http.MethodGet, "/open", nil, 404},
-		{"no key is configured, an empty one sent", http.MethodGet, "/open", []string{""}, 404},
+		{"no key is configured, none sent", http.MethodGet, "/open", nil, 401},
+		{"no key is configured, an empty one sent", http.MethodGet, "/open", []string{""}, 401},
 		{"a row without its key", http.MethodGet, "/unset", []string{""}, 404},
 		{"a row for every method", http.MethodDelete, "/any", []string{key}, 200},
 		{"a row for every method, without its key", http.MethodPut, "/any", nil, 401},

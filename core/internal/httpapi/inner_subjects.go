@@ -13,10 +13,12 @@ import (
 	"github.com/dify-sso/dify-sso/pkg/wire"
 )
 
-// operatorRows are what the holder of OPERATOR_API_KEY may do.
-func (d Inner) operatorRows() []innerRow {
+// endingRows end access: the holder of OPERATOR_API_KEY names persons and accounts,
+// sso-bridge a connection that has ended and an issuer that it takes over.
+func (d Inner) endingRows() []innerRow {
 	return []innerRow{
-		{method: http.MethodPost, path: "/inner/api/subjects/revoke", key: d.OperatorKey, media: []string{json}, body: small, handle: d.revokeSubject},
+		{method: http.MethodPost, path: "/inner/api/subjects/revoke", key: d.OperatorKey, media: []string{json}, body: small, handle: d.revokeSubject, bridge: d.revokeConnection},
+		{method: http.MethodPost, path: "/inner/api/identities/unlink", media: []string{json}, body: small, bridge: d.unlinkIdentities},
 	}
 }
 
@@ -44,17 +46,18 @@ type receiptJSON struct {
 // revokeSubject ends all access of a person.
 func (d Inner) revokeSubject(c *fiber.Ctx) error {
 	var req revokeSubjectRequest
-	if err := wire.JSON(body(c), &req, wire.Refuse); err != nil {
-		if p, ok := err.(*wire.Problems); ok { //nolint:errorlint // the decoder returns it bare
-			return p.Fault(errInvalidParam)
-		}
+	if err := strict(c, &req); err != nil {
 		return err
 	}
 	target, reason, actor, err := req.parse()
 	if err != nil {
 		return err
 	}
-	r, err := d.Access.Kill(c.UserContext(), target, reason, audit.Actor{Type: audit.Operator.Type, ID: actor})
+	return d.kill(c, target, reason, audit.Actor{Type: audit.Operator.Type, ID: actor})
+}
+
+func (d Inner) kill(c *fiber.Ctx, target access.Target, reason string, actor audit.Actor) error {
+	r, err := d.Access.Kill(c.UserContext(), target, reason, actor)
 	if err != nil {
 		return err
 	}
@@ -114,4 +117,13 @@ func shortText(p *wire.Problems, v *string, name string, most int) string {
 		p.Add("value_error", "is not valid", name)
 	}
 	return canonical
+}
+
+// strict reads a body in which every member is known.
+func strict(c *fiber.Ctx, dst any) error {
+	err := wire.JSON(body(c), dst, wire.Refuse)
+	if p, ok := err.(*wire.Problems); ok { //nolint:errorlint // the decoder returns it bare
+		return p.Fault(errInvalidParam)
+	}
+	return err
 }

@@ -13,10 +13,14 @@ var whens = map[string]string{
 	"cannot_act_on_owner": "a member change whose target is the workspace's owner",
 	"role_unchanged":      "the member has that role already",
 	// 401
-	"unauthorized":        "no bearer on a bearer route, no console session on a cookie route, an inner key absent or wrong",
-	"not_setup":           "the installation has no first owner yet",
-	"invalid_token":       "a bearer that is malformed, unknown, revoked, expired or of an account that is not active: one body for all",
-	"invalid_credentials": "signing in is refused, one body for every reason; or the present password is wrong",
+	"unauthorized":           "no bearer on a bearer route, no console session on a cookie route, an inner key absent or wrong",
+	"not_setup":              "the installation has no first owner yet",
+	"invalid_token":          "a bearer that is malformed, unknown, revoked, expired or of an account that is not active: one body for all",
+	"invalid_credentials":    "signing in is refused, one body for every reason; or the present password is wrong",
+	"inner_token_missing":    "a request of sso-bridge without one bearer token, on the second listener",
+	"inner_token_invalid":    "the token of sso-bridge does not verify; audit has the reason",
+	"inner_request_mismatch": "the token of sso-bridge is another request's: method, path with query or body differ",
+	"inner_token_replayed":   "the token of sso-bridge was used before",
 	// 403
 	"csrf_mismatch":               "the CSRF token is missing, or not this session's",
 	"origin_not_allowed":          "a write from a page of another site",

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/dify-sso/dify-sso/pkg/envelope"
 	"github.com/dify-sso/dify-sso/pkg/secret"
 	"github.com/dify-sso/dify-sso/pkg/server"
 )
@@ -110,7 +111,7 @@ too. Limits are those that are asked before the handler, by name; some handlers 
 	b.WriteString(`
 ## Second listener (` + "`INNER_LISTEN`" + `)
 
-A key travels in ` + "`" + innerKeyHeader + "`" + `. Without its setting a route does not exist.
+A key travels in ` + "`" + innerKeyHeader + "`" + `, the token of sso-bridge in ` + "`Authorization`" + `, where no key is sent. Without what opens it a route does not exist.
 
 | Method | Path | Key | Body | Media |
 | --- | --- | --- | --- | --- |
@@ -134,27 +135,30 @@ func innerRoutes(t *testing.T) string {
 	settings := []struct {
 		name string
 		of   Inner
-	}{{"", Inner{}}, {"`OPERATOR_API_KEY`", Inner{OperatorKey: key}}, {"`FORWARD_AUTH_KEY`", Inner{ForwardAuthKey: key}},
+	}{{"", Inner{}}, {"`OPERATOR_API_KEY`", Inner{OperatorKey: key}}, {"the token of sso-bridge (`ENTERPRISE_ENABLED`)", Inner{Bridge: &envelope.Inner{}}}, {"`FORWARD_AUTH_KEY`", Inner{ForwardAuthKey: key}},
 		{"none, but `PPROF_ENABLED`", Inner{Profiles: true}}}
-	needs, methods, rows := map[string]string{}, map[string][]string{}, map[string]innerRow{}
+	needs, methods, rows := map[string][]string{}, map[string][]string{}, map[string]innerRow{}
 	var paths []string
 	for _, s := range settings {
 		app := newFrame(t, io.Discard)
 		MountInner(app, s.of)
 		for _, r := range app.GetRoutes(true) {
-			if have, seen := needs[r.Path]; seen && have != s.name {
+			if have, seen := needs[r.Path]; seen && len(have) == 0 {
 				continue // it exists without this key too
+			} else if s.name != "" && !slices.Contains(have, s.name) {
+				needs[r.Path] = append(have, s.name)
+			} else if !seen {
+				needs[r.Path] = nil
 			}
 			if !slices.Contains(paths, r.Path) {
 				paths = append(paths, r.Path)
 			}
-			needs[r.Path] = s.name
 			if !slices.Contains(methods[r.Path], r.Method) {
 				methods[r.Path] = append(methods[r.Path], r.Method)
 			}
 		}
 		for _, r := range s.of.keyed() {
-			if !r.key.IsZero() {
+			if s.of.exists(r) {
 				rows[r.path] = r
 			}
 		}
@@ -170,7 +174,7 @@ func innerRoutes(t *testing.T) string {
 		if strings.Count(method, ",") > 5 {
 			method = "any"
 		}
-		fmt.Fprintf(&b, "| %s | `%s` | %s | %s | %s |\n", method, template(path), cell(filled(needs[path])), size(rows[path].body), cell(short(rows[path].media)))
+		fmt.Fprintf(&b, "| %s | `%s` | %s | %s | %s |\n", method, template(path), cell(needs[path]), size(rows[path].body), cell(short(rows[path].media)))
 	}
 	return b.String()
 }

@@ -88,6 +88,15 @@ func (t accessTx) Linked(ctx context.Context, issuer, subjectID string) (string,
 	return linked(ctx, t.q, issuer, subjectID)
 }
 
+// Unlink implements access.Tx.
+func (t accessTx) Unlink(ctx context.Context, issuer string) ([]access.Link, error) {
+	rows, err := t.q.Query(ctx, `DELETE FROM account_identities WHERE issuer = $1 RETURNING account_id, issuer, subject_id, COALESCE(connection_id, '')`, issuer)
+	return collect(rows, err, func(row sqldb.Row) (l access.Link, err error) {
+		err = row.Scan(&l.AccountID, &l.Issuer, &l.SubjectID, &l.ConnectionID)
+		return l, err
+	})
+}
+
 // OtherAdministrators implements access.Tx.
 func (t accessTx) OtherAdministrators(ctx context.Context, but string) (n int, err error) {
 	err = t.q.QueryRow(ctx, `SELECT count(*) FROM accounts WHERE deployment_admin = $1 AND status = 'active' AND id <> $2`, true, but).Scan(&n)

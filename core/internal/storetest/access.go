@@ -23,6 +23,7 @@ func Access(t *testing.T, open OpenDurable) {
 	t.Run("one row", func(t *testing.T) { accessOne(t, open) })
 	t.Run("accounts", func(t *testing.T) { accessAccounts(t, open) })
 	t.Run("accounts that operators make and list", func(t *testing.T) { accessOperated(t, open) })
+	t.Run("identities of an issuer", func(t *testing.T) { accessUnlink(t, open) })
 	t.Run("browsers", func(t *testing.T) { accessBrowsers(t, open) })
 	t.Run("lists", func(t *testing.T) { accessLists(t, open) })
 	t.Run("transactions", func(t *testing.T) { accessTransactions(t, open) })
@@ -41,13 +42,9 @@ func external(issuer, id, email, connection string) token.Subject {
 // guest is a device of a person without an account.
 func guest(s token.Subject, label, value string, created time.Time) token.Session {
 	d := device(s, label, value, created)
-	d.Prefix = ExternalKind.Prefix
+	d.Prefix = token.ExternalKind.Prefix
 	return d
 }
-
-// ExternalKind is the kind of people without an account, which only the Enterprise
-// Edition registers.
-var ExternalKind = token.Kind{Prefix: "dfoe_", SubjectType: "external_sso", Scopes: []token.Scope{token.ScopeAppsRun, token.ScopeAppsReadPermitted}}
 
 // AddIdentity links an identity to an account.
 func (d Durable) AddIdentity(t *testing.T, accountID, issuer, subjectID string) {

@@ -91,7 +91,7 @@ func (d Durable) replica(t *testing.T, s access.Store, now time.Time) replica {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kinds, err := token.NewKindRegistry(token.AccountKind, ExternalKind)
+	kinds, err := token.NewKindRegistry(token.AccountKind, token.ExternalKind)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +112,7 @@ func (r replica) approval(t *testing.T, s token.Subject, grant string) token.Min
 	}
 	prefix := token.AccountKind.Prefix
 	if s.AccountID == "" {
-		prefix = ExternalKind.Prefix
+		prefix = token.ExternalKind.Prefix
 	}
 	return token.MintRequest{
 		Grant: digestOf(grant), ClaimNo: 1, GrantExpires: start.Add(time.Hour), Prefix: prefix, Subject: s, Epoch: epoch,

@@ -71,6 +71,10 @@ func (w faultyAccessTx) Linked(ctx context.Context, issuer, subjectID string) (s
 	return get(ctx, w.f, "Tx.Linked", func() (string, error) { return w.tx.Linked(ctx, issuer, subjectID) })
 }
 
+func (w faultyAccessTx) Unlink(ctx context.Context, issuer string) ([]access.Link, error) {
+	return get(ctx, w.f, "Tx.Unlink", func() ([]access.Link, error) { return w.tx.Unlink(ctx, issuer) })
+}
+
 func (w faultyAccessTx) Account(ctx context.Context, id string) (account.Account, error) {
 	return get(ctx, w.f, "Tx.Account", func() (account.Account, error) { return w.tx.Account(ctx, id) })
 }

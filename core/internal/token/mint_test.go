@@ -266,7 +266,7 @@ func fences(t *testing.T, newBench func(t *testing.T) *bench) {
 func TestMintForAPersonWithoutAnAccount(t *testing.T) {
 	const issuer = "https://idp.example.com"
 	b := newBench(t)
-	kinds, err := token.NewKindRegistry(token.AccountKind, storetest.ExternalKind)
+	kinds, err := token.NewKindRegistry(token.AccountKind, token.ExternalKind)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -278,7 +278,7 @@ func TestMintForAPersonWithoutAnAccount(t *testing.T) {
 		{"the identity is linked to an account by now", "linked", "z@example.com", "identity_linked"},
 	} {
 		r := b.request(c.id)
-		r.Prefix, r.Subject = storetest.ExternalKind.Prefix, token.Subject{Issuer: issuer, ID: c.id, Email: c.email, ConnectionID: "c"}
+		r.Prefix, r.Subject = token.ExternalKind.Prefix, token.Subject{Issuer: issuer, ID: c.id, Email: c.email, ConnectionID: "c"}
 		m, err := b.Mint(t.Context(), r)
 		var reason string
 		if refused, ok := errors.AsType[*token.RefusedError](err); ok {

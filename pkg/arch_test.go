@@ -43,6 +43,8 @@ var rows = []archtest.Row{
 	{Package: "ratelimit"},
 	{Package: "ratelimit/redislimit", May: []string{"pkg/ratelimit", "pkg/redisdb"}},
 	{Package: "redisdb", May: []string{"pkg/secret"}},
+	{Package: "replay", May: []string{"pkg/envelope"}},
+	{Package: "replay/redisreplay", May: []string{"pkg/envelope", "pkg/redisdb"}},
 	{Package: "schema", May: []string{"pkg/sqldb"}},
 <<<<<<< HEAD
 	{Package: "seal", May: []string{"pkg/secret"}},

@@ -26,6 +26,8 @@ import (
 	"github.com/dify-sso/dify-sso/pkg/ratelimit"
 	"github.com/dify-sso/dify-sso/pkg/ratelimit/redislimit"
 	"github.com/dify-sso/dify-sso/pkg/redisdb"
+	"github.com/dify-sso/dify-sso/pkg/replay"
+	"github.com/dify-sso/dify-sso/pkg/replay/redisreplay"
 	"github.com/dify-sso/dify-sso/pkg/sqldb"
 )
 
@@ -45,7 +47,7 @@ type Stores struct {
 	Gate         authz.Gate
 	Counters     ratelimit.Store
 	Leases       jobs.Leases
-	Replay       envelope.Replay // of the Enterprise Edition
+	Replay       envelope.Replay
 	Prune        prune.Store
 
 	// live counts the grants, and sweep frees what is over, where that is in process.
@@ -68,6 +70,10 @@ const maxCounters = 200_000
 // maxBearers bounds the tokens remembered in process, about 400 bytes each.
 const maxBearers = 50_000
 
+// maxReplays bounds the messages of the Enterprise Edition that are remembered in process,
+// about 150 bytes each: none is forgotten early, beyond it they are refused.
+const maxReplays = 100_000
+
 // openStores opens the stores of the settings. The schema of an embedded database is
 // brought up to date, that of a fleet is not: several versions may be running on it. A
 // schema that does not fit is refused.
@@ -85,7 +91,7 @@ func openStores(ctx context.Context, s *Settings, o Options) (*Stores, error) {
 		Leases: sqlstore.Leases(db), Prune: sqlstore.Prune{DB: db},
 	}
 	if s.Embedded() {
-		st.inProcess(s.DeviceMaxGrants)
+		st.inProcess(s.DeviceMaxGrants, o.Now)
 		return st, nil
 	}
 	if err := st.inRedis(ctx, s, o); err != nil {
@@ -95,12 +101,14 @@ func openStores(ctx context.Context, s *Settings, o Options) (*Stores, error) {
 }
 
 // inProcess keeps what is short-lived in the memory of this process.
-func (st *Stores) inProcess(maxGrants int) {
+func (st *Stores) inProcess(maxGrants int, clock func() time.Time) {
 	grants, bearers, counters := memstore.NewGrants(maxGrants), memstore.NewBearers(maxBearers), ratelimit.NewMemory(maxCounters)
 	st.Grants, st.Bearers, st.Counters = grants, bearers, counters
 	st.Gate = memstore.Gate{Counters: counters, Bearers: bearers}
+	replays := replay.NewMemory(maxReplays, clock)
+	st.Replay = replays
 	st.live = grants.Live
-	st.sweep = func(now time.Time) { grants.Sweep(now); bearers.Sweep(now); counters.Sweep(now) }
+	st.sweep = func(now time.Time) { grants.Sweep(now); bearers.Sweep(now); counters.Sweep(now); replays.Sweep(now) }
 }
 
 // inRedis keeps what is short-lived in Redis. A Redis that does not answer keeps no
@@ -115,7 +123,7 @@ func (st *Stores) inRedis(ctx context.Context, s *Settings, o Options) error {
 	st.Grants = redisstore.Grants{DB: db, Log: o.Log}
 	bearers := redisstore.Bearers{DB: db, Log: o.Log}
 	st.Bearers, st.Gate = bearers, redisstore.Gate{Bearers: bearers, CallersClock: !o.ownClock}
-	st.Counters = counters
+	st.Counters, st.Replay = counters, redisreplay.Store{DB: db}
 	st.closers = append(st.closers, db.Close)
 	ask, cancel := context.WithTimeout(ctx, readyLimit)
 	defer cancel()

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/dify-sso/dify-sso/core/internal/authz"
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/core/internal/workspace"
 	"github.com/dify-sso/dify-sso/pkg/audit"
@@ -34,6 +35,15 @@ func memberships(list []workspace.Membership) []membershipJSON {
 	return out
 }
 
+// actorOf is who is on record for what a bearer does. A person without an account has no
+// id that an actor could have: the event's subject says who it is.
+func actorOf(who authz.Caller) audit.Actor {
+	if who.Subject.AccountID == "" {
+		return audit.Anonymous
+	}
+	return audit.Account(who.Subject.AccountID)
+}
+
 type accountResponse struct {
 	SubjectType   string           `json:"subject_type" api:"enum=account|external_sso"`
 	SubjectEmail  string           `json:"subject_email" api:"format=idn-email"`
@@ -46,6 +56,11 @@ type accountResponse struct {
 // account says whom the token stands for.
 func (a *api) account(c *fiber.Ctx) error {
 	who := callerOf(c)
+	if who.Kind.SubjectType == token.SubjectExternal {
+		return c.JSON(accountResponse{
+			SubjectType: string(token.SubjectExternal), SubjectEmail: who.Subject.Email, SubjectIssuer: &who.Subject.Issuer, Workspaces: memberships(nil),
+		})
+	}
 	list, err := a.Workspaces.Of(c.UserContext(), who.Subject.AccountID)
 	if err != nil {
 		return err
@@ -155,7 +170,7 @@ type revokedResponse struct {
 // endOwnSession is the logout of a client.
 func (a *api) endOwnSession(c *fiber.Ctx) error {
 	who := callerOf(c)
-	if err := a.Tokens.End(c.UserContext(), who.Subject, who.SessionID, token.ReasonLogout, audit.Account(who.Subject.AccountID)); err != nil {
+	if err := a.Tokens.End(c.UserContext(), who.Subject, who.SessionID, token.ReasonLogout, actorOf(who)); err != nil {
 		return err
 	}
 	return c.JSON(revokedResponse{Status: "revoked"})
@@ -168,7 +183,7 @@ func (a *api) endSession(c *fiber.Ctx) error {
 	if !canon.IsID(id) {
 		return token.ErrSessionNotFound
 	}
-	if err := a.Tokens.End(c.UserContext(), who.Subject, id, token.ReasonUser, audit.Account(who.Subject.AccountID)); err != nil {
+	if err := a.Tokens.End(c.UserContext(), who.Subject, id, token.ReasonUser, actorOf(who)); err != nil {
 		return err
 	}
 	return c.JSON(revokedResponse{Status: "revoked"})
@@ -177,7 +192,7 @@ func (a *api) endSession(c *fiber.Ctx) error {
 // endOtherSessions ends all of the caller's sessions but the presented one.
 func (a *api) endOtherSessions(c *fiber.Ctx) error {
 	who := callerOf(c)
-	n, err := a.Tokens.EndOthers(c.UserContext(), who.Subject, who.SessionID, audit.Account(who.Subject.AccountID))
+	n, err := a.Tokens.EndOthers(c.UserContext(), who.Subject, who.SessionID, actorOf(who))
 	if err != nil {
 		return err
 	}

@@ -42,7 +42,10 @@ func classFailures(r row) []*fault.Error {
 	}
 	switch r.caller {
 	case bearer:
-		list = append(list, authz.ErrUnauthorized, authz.ErrAmbiguous, token.ErrInvalid, authz.ErrWrongSurface)
+		list = append(list, authz.ErrUnauthorized, authz.ErrAmbiguous, token.ErrInvalid)
+		if len(r.rule.Subjects) == 1 {
+			list = append(list, authz.ErrWrongSurface)
+		}
 		if r.rule.Scope != "" {
 			list = append(list, authz.ErrInsufficientScope)
 		}

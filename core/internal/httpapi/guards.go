@@ -200,6 +200,11 @@ func (a *api) bearerGuard(rule authz.Rule) fiber.Handler {
 			Workspace: param(c, workspaceParam),
 		})
 		server.SetRateLimit(c, who.Limits...)
+		if errors.Is(err, authz.ErrWrongSurface) {
+			a.Recorder.Later(audit.New(c.UserContext(), a.Now(), actorOf(who), wrongSurfaceDenied{
+				SubjectType: who.Kind.SubjectType, Route: c.Route().Path, ClientID: who.ClientID, TokenID: who.SessionID,
+			}).About(who.Subject.Key()).Token(who.SessionID))
+		}
 		if err != nil {
 			return err
 		}

@@ -37,8 +37,6 @@ func (d Inner) proxyRows() []innerRow {
 	return []innerRow{verify, head, {path: extAuthz + "/*", key: d.ForwardAuthKey, challenge: proxyChallenge, handle: d.extAuthz}}
 }
 
-var anySubject = []token.SubjectType{token.SubjectAccount, token.SubjectExternal}
-
 // verify serves proxies that ask at one address (nginx auth_request, Caddy
 // forward_auth). What the route behind the proxy needs stands in the query, which the
 // proxy's configuration sets and no client reaches.
@@ -173,12 +171,8 @@ type asked struct{ Route, Method, Path string }
 const maxAsked = 256
 
 func (d Inner) denied(c *fiber.Ctx, who authz.Caller, of asked) {
-	actor := audit.Anonymous
-	if who.Subject.AccountID != "" {
-		actor = audit.Account(who.Subject.AccountID)
-	}
 	path, _, _ := strings.Cut(of.Path, "?") // a query may hold anything
-	d.Recorder.Later(audit.New(c.UserContext(), d.Now(), actor, wrongSurfaceDenied{
+	d.Recorder.Later(audit.New(c.UserContext(), d.Now(), actorOf(who), wrongSurfaceDenied{
 		SubjectType: who.Kind.SubjectType, Route: of.Route, ClientID: who.ClientID, TokenID: who.SessionID, Method: shortened(of.Method), Path: shortened(path),
 	}).About(who.Subject.Key()).Token(who.SessionID))
 }

@@ -110,7 +110,10 @@ const (
 
 const base = "/openapi/v1"
 
-var accountsOnly = []token.SubjectType{token.SubjectAccount}
+var (
+	accountsOnly = []token.SubjectType{token.SubjectAccount}
+	anySubject   = []token.SubjectType{token.SubjectAccount, token.SubjectExternal}
+)
 
 // table is every route of the public listener of this edition, whatever is switched off.
 func (a *api) table() []row {

@@ -17,7 +17,6 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/httpapi"
 	"github.com/dify-sso/dify-sso/core/internal/limits"
 	"github.com/dify-sso/dify-sso/core/internal/memstore"
-	"github.com/dify-sso/dify-sso/core/internal/storetest"
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/core/internal/workspace"
 	"github.com/dify-sso/dify-sso/pkg/audit"

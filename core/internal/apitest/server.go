@@ -31,8 +31,10 @@ type Server struct {
 	Dir   string // the data directory of the embedded stores
 	Pair  *Pair  // the stores of a fleet, or nil
 	App   *app.App
-	Log   *Buffer
-	Clock *Clock
+	// Keyset is the file of the key set, in the Enterprise Edition.
+	Keyset string
+	Log    *Buffer
+	Clock  *Clock
 
 	settings map[string]string
 	wrap     func(*app.Stores)

@@ -64,6 +64,13 @@ func brGood(s *apitest.Server, body string) brToken {
 
 func (b brToken) sign(t testing.TB, s *apitest.Server) string {
 	t.Helper()
+	return b.signWith(t, s, s.Keys(t).Active())
+}
+
+// signWith is sign with the key of any entry, as its holder signs who has not read the
+// file since.
+func (b brToken) signWith(t testing.TB, s *apitest.Server, kid string) string {
+	t.Helper()
 	part := func(v any) string {
 		raw, err := json.Marshal(v)
 		if err != nil {
@@ -71,7 +78,7 @@ func (b brToken) sign(t testing.TB, s *apitest.Server) string {
 		}
 		return base64.RawURLEncoding.EncodeToString(raw)
 	}
-	_, key, err := s.Keys(t).Sign(b.audience, secret.Text{})
+	key, err := s.Keys(t).Verify(kid, b.audience, secret.Text{}, time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}

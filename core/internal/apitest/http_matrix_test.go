@@ -13,6 +13,7 @@ import (
 
 	"github.com/dify-sso/dify-sso/core/internal/apitest"
 	"github.com/dify-sso/dify-sso/core/internal/httpapi"
+	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/pkg/canon"
 )
 
@@ -21,6 +22,8 @@ type mxCaller struct {
 	name string
 	as   htCaller // whose column of the table it has where rows tell no more
 	role int      // of htRequest.roles, counted from one
+	// external: a person without an account, whom the Enterprise Edition alone knows.
+	external bool
 }
 
 var mxCallers = []mxCaller{
@@ -38,6 +41,7 @@ var mxCallers = []mxCaller{
 	{name: "dfp_", as: htGarbage},
 	{name: "dfoe_", as: htGarbage},
 	{name: "garbage", as: htGarbage},
+	{name: "external", as: htGarbage, external: true},
 }
 
 var mxMethods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
@@ -86,6 +90,12 @@ func mxWant(t testing.TB, route httpapi.Route, r htRequest, who mxCaller) mxWord
 		}
 		want = r.want
 	}
+	if who.external && route.Caller == "bearer" {
+		if !slices.Contains(route.Subjects, token.SubjectExternal) {
+			return mxWord{status: http.StatusForbidden, code: "wrong_surface"}
+		}
+		return mxWord{status: want[htLive]}
+	}
 	word := mxWord{status: want[who.as]}
 	if r.roles != [4]int{} && who.role > 0 {
 		word.status = r.roles[who.role-1]
@@ -120,9 +130,9 @@ type mxWorld struct {
 	dead      map[string]string        // tokens that nothing revives, by caller
 }
 
-func mxNew(t testing.TB) *mxWorld {
+func mxNew(t testing.TB, options ...apitest.Option) *mxWorld {
 	t.Helper()
-	s := apitest.Start(t, unlimited())
+	s := apitest.Start(t, append(options, unlimited())...)
 	w := &mxWorld{htSender: htNewSender(t, s), browsers: map[int]*apitest.Browser{}, live: map[int]string{},
 		workspace: sqlText(t, s, `SELECT id FROM workspaces`)}
 	for role, name := range map[int]string{2: "admin", 3: "normal", 4: "", 5: "normal"} {
@@ -188,6 +198,9 @@ func (w *mxWorld) ask(t testing.TB, who mxCaller, method, pattern string, r htRe
 			delete(w.live, who.role)
 		}
 	}
+	if who.external {
+		w.token = exGuest(t, w.s, "ann", "ann@corp.example", "corp")
+	}
 	if who.as == htCookie && writes { // which may have ended all that the owner had
 		defer func() { delete(w.live, 1); delete(w.browsers, 1) }()
 	}
@@ -211,17 +224,20 @@ func mxTaken() map[string][]string {
 
 func TestEveryRouteForEveryCaller(t *testing.T) {
 	slow(t)
-	w := mxNew(t)
+	community, enterprise := mxNew(t), mxNew(t, apitest.Enterprise(t))
 	cells := 0
 	for _, route := range httpapi.Routes() {
 		key := route.Method + " " + route.Path
-		t.Run("PL-5 M-3 M-8 M-9 M-24 "+key, func(t *testing.T) {
+		t.Run("PL-5 M-3 M-8 M-9 M-24 TOK-10 "+key, func(t *testing.T) {
 			line, ok := htTable[key]
 			if !ok {
 				t.Fatal("the route has no line in the table")
 			}
 			for _, who := range mxCallers {
-				want := mxWant(t, route, line, who)
+				want, w := mxWant(t, route, line, who), community
+				if who.external {
+					w = enterprise
+				}
 				a := w.ask(t, who, route.Method, route.Path, line)
 				if cells++; a.Status != want.status || want.code != "" && reasonOf(a) != want.code {
 					t.Errorf("%s: %d %s instead of %d %s: %.300s", who.name, a.Status, reasonOf(a), want.status, want.code, a.Body)
@@ -249,7 +265,7 @@ func TestEveryRouteForEveryCaller(t *testing.T) {
 						continue
 					}
 					cells++
-					w.otherMethod(t, who, method, path, methods)
+					community.otherMethod(t, who, method, path, methods)
 				}
 			}
 		})
@@ -297,7 +313,8 @@ const mxHeading = `# Who is answered what
 Every route of the public listener with every caller, as ` + "`TestEveryRouteForEveryCaller`" + ` asks them (` + "`UPDATE=1 go test -run MatrixDocument ./core/internal/apitest`" + ` writes
 this file). A cell is the status and, where a guard of the route refuses, its code. The request of a row is one that the fitting caller is served, or that fails for
 a reason of its own: a code or an id that nobody knows, an installation that is set up already. From "owner" on callers bring a bearer: four live ones, then tokens of a
-banned account, revoked and expired ones, the kinds that this edition does not serve, and garbage. Where a route takes a bearer, a cookie counts for nothing, and the reverse.
+banned account, revoked and expired ones, the kinds that this edition does not serve, and garbage; "external" is a live token of a person without
+an account, on the Enterprise Edition. Where a route takes a bearer, a cookie counts for nothing, and the reverse.
 
 A GET row answers HEAD alike, without a body. Every method that a path has no row for draws 405 for every caller, with the path's methods in Allow; a preflight does too while
 no origin is listed.

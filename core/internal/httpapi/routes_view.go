@@ -11,6 +11,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/dify-sso/dify-sso/core/internal/limits"
+	"github.com/dify-sso/dify-sso/core/internal/token"
 )
 
 // Route is a row of the public listener's route table as others may read it: tests
@@ -22,6 +23,8 @@ type Route struct {
 	// Caller is the class of caller: open, bearer, cookie, cookie write, cookie or
 	// none, sign-in, set-up, page, signed-in page, form, signed-in form, static or client.
 	Caller string
+	// Subjects are the kinds of person whose tokens a bearer route takes.
+	Subjects []token.SubjectType
 	// Media lists the content types of the body; empty means that no body is read.
 	Media []string
 	// Body is the cap of the body in bytes.
@@ -37,7 +40,7 @@ func Routes() []Route {
 	rows := (&api{}).table()
 	out := make([]Route, len(rows))
 	for i, r := range rows {
-		out[i] = Route{Method: r.method, Path: r.path, Caller: r.caller.String(), Media: slices.Clone(r.media), Body: r.body}
+		out[i] = Route{Method: r.method, Path: r.path, Caller: r.caller.String(), Subjects: slices.Clone(r.rule.Subjects), Media: slices.Clone(r.media), Body: r.body}
 		if r.caller == bearer {
 			out[i].Limits = append(out[i].Limits, limits.BearerToken)
 		}

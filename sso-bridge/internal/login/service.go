@@ -4,24 +4,128 @@ package login
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
 	"time"
 
+	"github.com/dify-sso/dify-sso/pkg/audit"
+	"github.com/dify-sso/dify-sso/pkg/envelope"
 	"github.com/dify-sso/dify-sso/pkg/fault"
+	"github.com/dify-sso/dify-sso/pkg/keyset"
 	"github.com/dify-sso/dify-sso/pkg/secret"
+	"github.com/dify-sso/dify-sso/pkg/ssocode"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/connection"
+	"github.com/dify-sso/dify-sso/sso-bridge/internal/identity"
 )
+
+// Connections says what may be signed in through. Its refusals are faults: of kind
+// NotFound or Conflict for what there is not, and a store failure otherwise.
+type Connections interface {
+	// Choose gives the connection of a login by the rules of an order: the one named by
+	// id, the owner of the email's domain, the default, or the single listed one.
+	Choose(ctx context.Context, intent connection.Intent, id, email string) (connection.Serving, error)
+	// Serving gives a connection with its serving revision, whatever its state.
+	Serving(ctx context.Context, id string) (connection.Serving, error)
+	// At gives a connection with one of its revisions, whatever its state.
+	At(ctx context.Context, id, hash string) (connection.Serving, error)
+}
+
+// Mapper judges claims: the identity that they are, or a *failure.Error.
+type Mapper func(ctx context.Context, c identity.Claims, s connection.Serving) (identity.Identity, error)
+
+// Marker notes that a revision has passed its test: who ordered it, the attempt's
+// reference, and the hash under which traces know the person who signed in.
+type Marker interface {
+	MarkTested(ctx context.Context, connectionID, hash, by, reference, subjectHash string) error
+}
+
+// Deps is what a Service needs. All fields are required but FormerKey.
+type Deps struct {
+	Records     Records
+	Attempts    Attempts
+	Connections Connections
+	Providers   map[connection.Protocol]Provider
+	Map         Mapper
+	Marker      Marker
+	Keys        *keyset.Ring
+	// SecretKey is the bridge's SECRET_KEY; FormerKey the one before it, if any, for
+	// logins that were under way.
+	SecretKey secret.Text
+	FormerKey secret.Text
+	// Public is the bridge's own origin, Core that of core's API; neither ends in a slash.
+	Public   string
+	Core     string
+	Recorder *audit.Recorder
+	Log      *slog.Logger
+	Now      func() time.Time
+}
+
+// Service runs attempts. It is safe for concurrent use.
+type Service struct {
+	Deps
+	eras    []era // the present one first
+	subject *envelope.Codec[envelope.ExternalSubjectClaims]
+	hash    hasher
+}
+
+// New checks the dependencies.
+func New(d Deps) (*Service, error) {
+	if d.Records == nil || d.Attempts == nil || d.Connections == nil || len(d.Providers) == 0 || d.Map == nil || d.Marker == nil ||
+		d.Keys == nil || d.Public == "" || d.Core == "" || d.Recorder == nil || d.Log == nil || d.Now == nil {
+		return nil, errors.New("login: a dependency is missing")
+	}
+	for _, origin := range []string{d.Public, d.Core} {
+		if strings.HasSuffix(origin, "/") {
+			return nil, errors.New("login: an origin ends in a slash")
+		}
+	}
+	s := &Service{Deps: d}
+	for _, key := range []secret.Text{d.SecretKey, d.FormerKey} {
+		if key.IsZero() && len(s.eras) > 0 {
+			continue
+		}
+		e, err := newEra(key, d.Keys, d.Public, d.Now)
+		if err != nil {
+			return nil, fmt.Errorf("login: %w", err)
+		}
+		s.eras = append(s.eras, e)
+	}
+	var err error
+	if s.hash, err = newHasher(d.SecretKey); err != nil {
+		return nil, fmt.Errorf("login: %w", err)
+	}
+	s.subject, err = envelope.New[envelope.ExternalSubjectClaims](envelope.Deps{
+		Keys: d.Keys, Audience: envelope.ExternalSubject, Issuer: d.Public, Now: d.Now,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("login: %w", err)
+	}
+	return s, nil
+}
 
 // Order is what core asks when a login begins. Its members have been bounded.
 type Order struct {
 	Intent         connection.Intent
 	UserCodeDigest string // of a device login
 	Nonce, Binding string
-	ReturnTo       string // of an account login
 	Connection     string // or Email, or neither
 	Email          string
 	ForceAuthn     bool
 	Locale         string
 	RequestID      string
+}
+
+// TestOrder is what an administrator asks when a connection is to be tested.
+type TestOrder struct {
+	Connection string
+	Revision   string // empty for the head
+	Actor      string
+	// ExpectRefusal: the test passes when the rules of admission refuse the tester.
+	ExpectRefusal bool
+	Locale        string
+	RequestID     string
 }
 
 // Begun is a login that waits for its browser.
@@ -32,24 +136,24 @@ type Begun struct {
 	ExpiresAt time.Time
 }
 
-// The refusals of an order (docs/specs/v1.0/server/sso.md, Inner requests).
+// The refusals of an order (docs/specs/v1.0/server/sso.md, Inner requests). Others are
+// those of Connections.
 var (
-	ErrNotConfigured     = fault.New(fault.NotFound, "sso_not_configured", "No connection is enabled for this.")
-	ErrConnectionUnknown = fault.New(fault.NotFound, "connection_unknown", "No such connection is enabled for this.")
-	ErrEmailUnroutable   = fault.New(fault.NotFound, "email_domain_unroutable", "No enabled connection owns this domain.")
-	ErrChoiceRequired    = fault.New(fault.Conflict, "connection_choice_required", "Several connections are possible. Name one.")
+	ErrNotConfigured  = fault.New(fault.NotFound, "sso_not_configured", "No connection is enabled for this.")
+	ErrTestIncomplete = fault.New(fault.Unprocessable, "connection_incomplete", "Only the connection's newest revision can be tested.")
 )
 
 // Visitor is the browser of a request, as far as a trace may know it.
 type Visitor struct {
 	UserAgent string
-	Network   string // the address cut to /24 or /48
+	Address   string // a trace keeps its network alone
 }
 
 // Departure is where a browser goes that spent a start ticket. TestCookie is set for a
-// connection test alone.
+// connection test alone. Reference is set beside a refusal as well.
 type Departure struct {
 	URL        string
+	Reference  string
 	TestCookie secret.Text
 }
 
@@ -74,39 +178,18 @@ type Arrival struct {
 
 // Failed is what the page of a reference shows.
 type Failed struct {
-	Public string // code of package ssocode
+	Public ssocode.Code
 	At     time.Time
-	// Intent says where "begin again" leads.
+	// Intent says where "begin again" leads; empty for a failure without an attempt.
 	Intent connection.Intent
-	Known  bool // false: nobody has this reference
+	Known  bool // false: no failure has this reference
 }
 
-// Service runs attempts. It is safe for concurrent use.
-type Service struct{}
-
-// Begin draws an attempt. It returns ErrNotConfigured, ErrConnectionUnknown,
-// ErrEmailUnroutable, ErrChoiceRequired, or a store failure: nothing was begun then.
-func (s *Service) Begin(ctx context.Context, o Order) (Begun, error) {
-	return Begun{}, fault.ErrInternal
-}
-
-// Start spends a ticket and sends the browser to the provider. A *failure.Error says
-// what the page shows.
-func (s *Service) Start(ctx context.Context, ticket secret.Text, v Visitor) (Departure, error) {
-	return Departure{}, fault.ErrInternal
-}
-
-// Finish claims the handle of a callback, judges the answer and gives the address to
-// which the browser goes, be it core with an assertion or a public code, the page of a
-// test, or our own page of a failure. It never fails: what cannot be done is an address
-// that says so.
-func (s *Service) Finish(ctx context.Context, a Arrival) (location string) { return "" }
-
-// Refuse notes a callback that cannot be read at all, such as a body too large, and
-// gives the reference of its page.
-func (s *Service) Refuse(ctx context.Context, code string, v Visitor) (reference string) { return "" }
-
-// Failure gives what the page of a reference shows.
-func (s *Service) Failure(ctx context.Context, reference string) (Failed, error) {
-	return Failed{}, fault.ErrInternal
+// CallbackURL is the address to which a connection's provider answers.
+func CallbackURL(public string, s connection.Serving) string {
+	address := public + "/sso/" + string(s.Config.Protocol) + "/callback"
+	if s.Config.Callback == connection.CallbackShared {
+		return address
+	}
+	return address + "/" + s.Connection.ID
 }

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package login
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dify-sso/dify-sso/pkg/fault"
+	"github.com/dify-sso/dify-sso/pkg/secret"
+	"github.com/dify-sso/dify-sso/pkg/ssocode"
+	"github.com/dify-sso/dify-sso/sso-bridge/internal/connection"
+	"github.com/dify-sso/dify-sso/sso-bridge/internal/failure"
+	"github.com/dify-sso/dify-sso/sso-bridge/internal/identity"
+)
+
+// Result is what the page of a connection test shows, to the browser that was tested
+// alone. It holds the values of claims.
+type Result struct {
+	Reference  string
+	Connection string
+	Name       string
+	Revision   string
+	At         time.Time
+	// Passed: the revision counts as tested. Marked: that was noted.
+	Passed, Marked bool
+	Checks         []Check
+	Claims         []ShownClaim
+	Identity       *identity.Identity // nil when none came of it
+	// Admitted: the rules of admission let the identity in.
+	Admitted      bool
+	ExpectRefusal bool
+	Skew          *float64 // seconds by which the provider's clock is ahead
+	Failure       *ShownFailure
+}
+
+// Check is one check of the protocol, the identity or admission.
+type Check struct {
+	Name          string
+	Expected, Got string
+	Verdict       Verdict
+}
+
+// Verdict is what a check found.
+type Verdict string
+
+// The verdicts.
+const (
+	Passed     Verdict = "passed"
+	Refused    Verdict = "refused"
+	NotReached Verdict = "not_reached"
+)
+
+// ShownClaim is one claim as it came, with what the connection takes it for.
+type ShownClaim struct{ Name, Value, Source, Maps string }
+
+// ShownFailure is the catalogue's text of a refusal.
+type ShownFailure struct {
+	Code          failure.Code
+	Cause, Mend   string
+	Expected, Got string
+	Facts         map[string]string
+}
+
+// The refusals of a result's page.
+var (
+	ErrWrongBrowser = fault.New(fault.Forbidden, string(ssocode.WrongBrowser), "The test was begun in another browser.")
+	ErrResultOver   = fault.New(fault.NotFound, string(ssocode.Expired), "The result of a test is kept for 15 minutes.")
+)
+
+// kept is what lies under a result's ticket.
+type kept struct {
+	Binding string `json:"bnd"`
+	Result  Result `json:"result"`
+}
+
+// TestResult gives the page of a test to the browser whose cookie the test is bound to.
+// It returns ErrResultOver, ErrWrongBrowser, or a store failure.
+func (s *Service) TestResult(ctx context.Context, opener, cookie secret.Text) (Result, error) {
+	link := opener.Reveal()
+	if !isOpener(link) {
+		return Result{}, ErrResultOver
+	}
+	sealed, err := s.Records.Read(ctx, Results, secret.DigestOf(link))
+	switch {
+	case errors.Is(err, ErrNoRecord), errors.Is(err, ErrTaken):
+		return Result{}, ErrResultOver
+	case err != nil:
+		return Result{}, fault.Store(err)
+	}
+	var k kept
+	if _, err := s.open(link, sealed, &k); err != nil {
+		return Result{}, ErrResultOver
+	}
+	if subtle.ConstantTimeCompare([]byte(bindingOf(cookie.Reveal())), []byte(k.Binding)) != 1 {
+		return Result{}, ErrWrongBrowser
+	}
+	return k.Result, nil
+}
+
+// admission are the refusals of a person whose identity is in order.
+var admission = []failure.Code{failure.PolicyNotAllowed, failure.PolicyGuest, failure.PolicyTenant, failure.GroupsMissing, failure.GroupsOverage}
+
+// concluded keeps the result of a test and gives its address. f is nil for a success.
+func (r *callback) concluded(f *failure.Error, who identity.Identity) (location string) {
+	if r.record.Test == nil { // its record did not open: nobody is known to whom it could be shown
+		return r.s.errorPage(r.attempt.Reference)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), noteLimit)
+	defer cancel()
+	res := r.result(f, who)
+	if res.Passed {
+		err := r.s.Marker.MarkTested(ctx, r.attempt.Connection, r.attempt.Revision, r.record.Test.Actor, r.attempt.Reference, r.attempt.Trace.SubjectHash)
+		if res.Marked = err == nil; err != nil {
+			r.log(ctx, storeFailed("connections", "mark", err))
+		}
+	}
+	opener := secret.Random()
+	if err := r.s.keep(ctx, Results, opener, kept{Binding: r.claims.Binding, Result: res}); err != nil {
+		lost := storeFailed("records", "result", err)
+		r.log(ctx, lost)
+		return r.s.errorPage(r.attempt.Reference)
+	}
+	return r.s.Public + "/sso/test/" + opener
+}
+
+// maxShownValue bounds one claim on the page, in characters.
+const maxShownValue = 1000
+
+func (r *callback) result(f *failure.Error, who identity.Identity) Result {
+	a, order := r.attempt, r.record.Test
+	res := Result{
+		Reference: a.Reference, Connection: a.Connection, Name: r.serving.Name, Revision: a.Revision, At: r.s.Now(),
+		Passed: f == nil && !order.ExpectRefusal, ExpectRefusal: order.ExpectRefusal, Admitted: f == nil,
+		Checks: checksOf(r.serving, a.Trace, f), Skew: a.Trace.ClockSkew,
+	}
+	for _, c := range r.seen.Seen[:min(len(r.seen.Seen), maxClaims)] {
+		res.Claims = append(res.Claims, ShownClaim{
+			Name: shown(c.Name, maxClaimName), Value: shown(c.Value, maxShownValue), Source: c.Source, Maps: mapped(r.serving.Config.Claims, c.Name),
+		})
+	}
+	if f == nil {
+		res.Identity = &who
+		return res
+	}
+	refused := slices.Contains(admission, f.Code)
+	res.Passed = refused && order.ExpectRefusal
+	e, _ := failure.About(f.Code)
+	res.Failure = &ShownFailure{Code: f.Code, Cause: e.Cause, Mend: e.Mend, Expected: f.Expected, Got: f.Got, Facts: factsOf(f)}
+	return res
+}
+
+// mapped names what a connection takes a claim for.
+func mapped(names connection.ClaimNames, claim string) string {
+	var to []string
+	for _, m := range []struct{ claim, to string }{
+		{names.Subject, "subject"}, {names.Email, "email"}, {names.EmailVerified, "email_verified"}, {names.Name, "name"},
+		{names.GivenName, "given_name"}, {names.FamilyName, "family_name"}, {names.Groups, "groups"},
+	} {
+		if m.claim != "" && m.claim == claim {
+			to = append(to, m.to)
+		}
+	}
+	return strings.Join(to, ", ")
+}
+
+// probe is one check: the refusals by which it fails, in the order of the protocols.
+type probe struct {
+	name  string
+	of    []connection.Protocol // nil for both
+	codes []failure.Code
+}
+
+var probes = []probe{
+	{"the answer is this attempt's", nil, []failure.Code{failure.AttemptExpired, failure.AttemptAlreadyUsed, failure.AttemptEnvelope, failure.ConnectionChanged, failure.CallbackMalformed, failure.CallbackMismatch}},
+	{"the provider agreed", nil, []failure.Code{failure.OIDCDenied, failure.OIDCProviderError}},
+	{"the provider can be reached", nil, []failure.Code{failure.OIDCDiscovery, failure.OIDCKeys, failure.ProviderUnreachable, failure.ProviderCircuitOpen}},
+	{"the code was exchanged", nil, []failure.Code{failure.TokenEndpoint}},
+	{"an ID token came", []connection.Protocol{connection.OIDC}, []failure.Code{failure.IDTokenMissing, failure.OIDCTokenShape}},
+	{"algorithm", []connection.Protocol{connection.OIDC}, []failure.Code{failure.OIDCAlgorithm}},
+	{"signature", []connection.Protocol{connection.OIDC}, []failure.Code{failure.OIDCSignature}},
+	{"issuer", []connection.Protocol{connection.OIDC}, []failure.Code{failure.OIDCIssuer}},
+	{"audience", []connection.Protocol{connection.OIDC}, []failure.Code{failure.OIDCAudience}},
+	{"time", []connection.Protocol{connection.OIDC}, []failure.Code{failure.OIDCTime}},
+	{"nonce", []connection.Protocol{connection.OIDC}, []failure.Code{failure.OIDCNonce}},
+	{"hashes", []connection.Protocol{connection.OIDC}, []failure.Code{failure.OIDCHash}},
+	{"age of the sign-in", []connection.Protocol{connection.OIDC}, []failure.Code{failure.OIDCStale}},
+	{"strength of the sign-in", []connection.Protocol{connection.OIDC}, []failure.Code{failure.OIDCACR}},
+	{"profile", nil, []failure.Code{failure.UserinfoFailed, failure.OAuth2Profile, failure.UserinfoSubject}},
+	{"subject", nil, []failure.Code{failure.SubjectMissing, failure.SubjectMalformed}},
+	{"e-mail", nil, []failure.Code{failure.EmailMissing, failure.EmailMalformed, failure.EmailAmbiguous}},
+	{"e-mail is verified or owned", nil, []failure.Code{failure.EmailNotVerified, failure.EmailDomainNotAllowed, failure.EmailDomainOfOther}},
+	{"admission", nil, admission},
+}
+
+// checksOf lists the checks with their verdicts: those before the one that refused have
+// passed, those after it were not reached. A failure that is no check's, such as a store
+// that is down, leaves open what was reached.
+func checksOf(c connection.Serving, t Trace, f *failure.Error) []Check {
+	verdict := Passed
+	var checks []Check
+	if f != nil && !slices.ContainsFunc(probes, func(p probe) bool { return slices.Contains(p.codes, f.Code) }) {
+		verdict = NotReached
+	}
+	for _, p := range probes {
+		if p.of != nil && !slices.Contains(p.of, c.Config.Protocol) {
+			continue
+		}
+		check := Check{Name: p.name, Verdict: verdict}
+		check.Expected, check.Got = noted(p.name, c.Config, t)
+		if f != nil && slices.Contains(p.codes, f.Code) {
+			check.Verdict, verdict = Refused, NotReached
+			if f.Expected != "" || f.Got != "" {
+				check.Expected, check.Got = f.Expected, f.Got
+			}
+		}
+		checks = append(checks, check)
+	}
+	return checks
+}
+
+// noted gives what a check compared, where connection and trace tell it.
+func noted(check string, c connection.Config, t Trace) (expected, got string) {
+	if c.OIDC == nil {
+		return "", ""
+	}
+	switch check {
+	case "issuer":
+		return c.OIDC.Issuer, t.Issuer
+	case "algorithm":
+		return strings.Join(c.OIDC.Algorithms, " "), strings.Join(t.Algorithms, " ")
+	case "strength of the sign-in":
+		return strings.Join(c.OIDC.ACRValues, " "), t.ACR
+	case "time":
+		if t.ClockSkew != nil {
+			return "at most 30 s", strconv.FormatFloat(*t.ClockSkew, 'f', -1, 64) + " s"
+		}
+	}
+	return "", ""
+}

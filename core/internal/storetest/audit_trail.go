@@ -10,6 +10,8 @@ import (
 
 	"github.com/dify-sso/dify-sso/pkg/audit"
 	"github.com/dify-sso/dify-sso/pkg/canon"
+
+	"github.com/dify-sso/dify-sso/pkg/faulttest"
 )
 
 // FaultyTrail wraps a trail.
@@ -21,15 +23,15 @@ type faultyTrail struct {
 }
 
 func (w faultyTrail) Newest(ctx context.Context, f audit.Filter, limit int) ([]audit.Event, error) {
-	return get(ctx, w.f, "Newest", func() ([]audit.Event, error) { return w.s.Newest(ctx, f, limit) })
+	return faulttest.Get(ctx, w.f, "Newest", func() ([]audit.Event, error) { return w.s.Newest(ctx, f, limit) })
 }
 
 func (w faultyTrail) Next(ctx context.Context, f audit.Filter, after audit.Position, limit int) ([]audit.Event, error) {
-	return get(ctx, w.f, "Next", func() ([]audit.Event, error) { return w.s.Next(ctx, f, after, limit) })
+	return faulttest.Get(ctx, w.f, "Next", func() ([]audit.Event, error) { return w.s.Next(ctx, f, after, limit) })
 }
 
 func (w faultyTrail) Find(ctx context.Context, id string) (audit.Position, error) {
-	return get(ctx, w.f, "Find", func() (audit.Position, error) { return w.s.Find(ctx, id) })
+	return faulttest.Get(ctx, w.f, "Find", func() (audit.Position, error) { return w.s.Find(ctx, id) })
 }
 
 // AuditTrail is the contract of audit.Trail.

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/dify-sso/dify-sso/core/internal/prune"
+
+	"github.com/dify-sso/dify-sso/pkg/faulttest"
 )
 
 // FaultyPruner wraps what deletes rows that are over; the methods are "Prune.Tokens"
@@ -19,13 +21,13 @@ type faultyPruner struct {
 }
 
 func (w faultyPruner) Tokens(ctx context.Context, before time.Time, limit int) (int64, error) {
-	return get(ctx, w.f, "Prune.Tokens", func() (int64, error) { return w.s.Tokens(ctx, before, limit) })
+	return faulttest.Get(ctx, w.f, "Prune.Tokens", func() (int64, error) { return w.s.Tokens(ctx, before, limit) })
 }
 
 func (w faultyPruner) Fences(ctx context.Context, before time.Time, limit int) (int64, error) {
-	return get(ctx, w.f, "Prune.Fences", func() (int64, error) { return w.s.Fences(ctx, before, limit) })
+	return faulttest.Get(ctx, w.f, "Prune.Fences", func() (int64, error) { return w.s.Fences(ctx, before, limit) })
 }
 
 func (w faultyPruner) Sessions(ctx context.Context, before time.Time, limit int) (int64, error) {
-	return get(ctx, w.f, "Prune.Sessions", func() (int64, error) { return w.s.Sessions(ctx, before, limit) })
+	return faulttest.Get(ctx, w.f, "Prune.Sessions", func() (int64, error) { return w.s.Sessions(ctx, before, limit) })
 }

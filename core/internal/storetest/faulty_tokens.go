@@ -10,6 +10,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/account"
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/pkg/audit"
+	"github.com/dify-sso/dify-sso/pkg/faulttest"
 	"github.com/dify-sso/dify-sso/pkg/secret"
 )
 
@@ -36,14 +37,14 @@ func (w faultyTokens) InTx(ctx context.Context, fn func(ctx context.Context, tx 
 func inTx[T any](ctx context.Context, f *Faults, begin func(context.Context, func(context.Context, T) error) error, wrap func(T) T,
 	fn func(context.Context, T) error,
 ) error {
-	return f.do(ctx, "InTx", func() error {
+	return f.Do(ctx, "InTx", func() error {
 		var commit error
 		inside := begin(ctx, func(ctx context.Context, tx T) error {
 			if err := fn(ctx, wrap(tx)); err != nil {
 				return err
 			}
 			var lost bool
-			if lost, commit = f.strike(ctx, "Tx.Commit", func() error { return nil }); lost {
+			if lost, commit = f.Strike(ctx, "Tx.Commit", func() error { return nil }); lost {
 				return nil // committed, and nobody hears of it
 			}
 			return commit
@@ -56,12 +57,12 @@ func inTx[T any](ctx context.Context, f *Faults, begin func(context.Context, fun
 }
 
 func (w faultyTokens) ByDigest(ctx context.Context, d secret.Digest) (token.Resolved, error) {
-	return get(ctx, w.f, "ByDigest", func() (token.Resolved, error) { return w.s.ByDigest(ctx, d) })
+	return faulttest.Get(ctx, w.f, "ByDigest", func() (token.Resolved, error) { return w.s.ByDigest(ctx, d) })
 }
 
 func (w faultyTokens) List(ctx context.Context, s token.Subject, now time.Time, offset, limit int) ([]token.Session, int, error) {
 	total := 0
-	list, err := get(ctx, w.f, "List", func() (list []token.Session, err error) {
+	list, err := faulttest.Get(ctx, w.f, "List", func() (list []token.Session, err error) {
 		list, total, err = w.s.List(ctx, s, now, offset, limit)
 		return list, err
 	})
@@ -73,7 +74,7 @@ func (w faultyTokens) List(ctx context.Context, s token.Subject, now time.Time, 
 
 func (w faultyTokens) Find(ctx context.Context, s token.Subject, id string) (token.Session, bool, error) {
 	live := false
-	session, err := get(ctx, w.f, "Find", func() (session token.Session, err error) {
+	session, err := faulttest.Get(ctx, w.f, "Find", func() (session token.Session, err error) {
 		session, live, err = w.s.Find(ctx, s, id)
 		return session, err
 	})
@@ -81,11 +82,11 @@ func (w faultyTokens) Find(ctx context.Context, s token.Subject, id string) (tok
 }
 
 func (w faultyTokens) EpochSum(ctx context.Context, keys []string) (int64, error) {
-	return get(ctx, w.f, "EpochSum", func() (int64, error) { return w.s.EpochSum(ctx, keys) })
+	return faulttest.Get(ctx, w.f, "EpochSum", func() (int64, error) { return w.s.EpochSum(ctx, keys) })
 }
 
 func (w faultyTokens) TouchUsed(ctx context.Context, uses []token.Use) error {
-	return w.f.do(ctx, "TouchUsed", func() error { return w.s.TouchUsed(ctx, uses) })
+	return w.f.Do(ctx, "TouchUsed", func() error { return w.s.TouchUsed(ctx, uses) })
 }
 
 type faultyTx struct {
@@ -94,28 +95,28 @@ type faultyTx struct {
 }
 
 func (w faultyTx) LockEpochs(ctx context.Context, keys []string, now time.Time) (int64, error) {
-	return get(ctx, w.f, "Tx.LockEpochs", func() (int64, error) { return w.tx.LockEpochs(ctx, keys, now) })
+	return faulttest.Get(ctx, w.f, "Tx.LockEpochs", func() (int64, error) { return w.tx.LockEpochs(ctx, keys, now) })
 }
 
 func (w faultyTx) BumpEpoch(ctx context.Context, key, reason string, now time.Time) error {
-	return w.f.do(ctx, "Tx.BumpEpoch", func() error { return w.tx.BumpEpoch(ctx, key, reason, now) })
+	return w.f.Do(ctx, "Tx.BumpEpoch", func() error { return w.tx.BumpEpoch(ctx, key, reason, now) })
 }
 
 func (w faultyTx) Account(ctx context.Context, id string) (account.Account, error) {
-	return get(ctx, w.f, "Tx.Account", func() (account.Account, error) { return w.tx.Account(ctx, id) })
+	return faulttest.Get(ctx, w.f, "Tx.Account", func() (account.Account, error) { return w.tx.Account(ctx, id) })
 }
 
 func (w faultyTx) External(ctx context.Context, s token.Subject) (emailIsAccount, linked bool, err error) {
-	err = w.f.do(ctx, "Tx.External", func() (err error) { emailIsAccount, linked, err = w.tx.External(ctx, s); return err })
+	err = w.f.Do(ctx, "Tx.External", func() (err error) { emailIsAccount, linked, err = w.tx.External(ctx, s); return err })
 	return emailIsAccount && err == nil, linked && err == nil, err
 }
 
 func (w faultyTx) EndChanged(ctx context.Context, s token.Session, now time.Time) ([]token.Ended, error) {
-	return get(ctx, w.f, "Tx.EndChanged", func() ([]token.Ended, error) { return w.tx.EndChanged(ctx, s, now) })
+	return faulttest.Get(ctx, w.f, "Tx.EndChanged", func() ([]token.Ended, error) { return w.tx.EndChanged(ctx, s, now) })
 }
 
 func (w faultyTx) Fence(ctx context.Context, grant secret.Digest, claimNo int64, expires time.Time) (int64, error) {
-	return get(ctx, w.f, "Tx.Fence", func() (int64, error) { return w.tx.Fence(ctx, grant, claimNo, expires) })
+	return faulttest.Get(ctx, w.f, "Tx.Fence", func() (int64, error) { return w.tx.Fence(ctx, grant, claimNo, expires) })
 }
 
 func (w faultyTx) Upsert(ctx context.Context, s token.Session) (string, secret.Digest, error) {
@@ -130,7 +131,7 @@ func (w faultyTx) minted(ctx context.Context, method string, s token.Session,
 	act func(context.Context, token.Session) (string, secret.Digest, error),
 ) (string, secret.Digest, error) {
 	var previous secret.Digest
-	id, err := get(ctx, w.f, method, func() (id string, err error) { id, previous, err = act(ctx, s); return id, err })
+	id, err := faulttest.Get(ctx, w.f, method, func() (id string, err error) { id, previous, err = act(ctx, s); return id, err })
 	if err != nil {
 		return "", secret.Digest{}, err
 	}
@@ -139,7 +140,7 @@ func (w faultyTx) minted(ctx context.Context, method string, s token.Session,
 
 func (w faultyTx) End(ctx context.Context, id string, reason token.Reason, now time.Time) (token.Ended, bool, error) {
 	won := false
-	ended, err := get(ctx, w.f, "Tx.End", func() (ended token.Ended, err error) {
+	ended, err := faulttest.Get(ctx, w.f, "Tx.End", func() (ended token.Ended, err error) {
 		ended, won, err = w.tx.End(ctx, id, reason, now)
 		return ended, err
 	})
@@ -147,13 +148,13 @@ func (w faultyTx) End(ctx context.Context, id string, reason token.Reason, now t
 }
 
 func (w faultyTx) EndAll(ctx context.Context, s token.Subject, but string, reason token.Reason, now time.Time) ([]token.Ended, error) {
-	return get(ctx, w.f, "Tx.EndAll", func() ([]token.Ended, error) { return w.tx.EndAll(ctx, s, but, reason, now) })
+	return faulttest.Get(ctx, w.f, "Tx.EndAll", func() ([]token.Ended, error) { return w.tx.EndAll(ctx, s, but, reason, now) })
 }
 
 func (w faultyTx) EndedSince(ctx context.Context, s token.Subject, since time.Time) ([]secret.Digest, error) {
-	return get(ctx, w.f, "Tx.EndedSince", func() ([]secret.Digest, error) { return w.tx.EndedSince(ctx, s, since) })
+	return faulttest.Get(ctx, w.f, "Tx.EndedSince", func() ([]secret.Digest, error) { return w.tx.EndedSince(ctx, s, since) })
 }
 
 func (w faultyTx) Append(ctx context.Context, events ...audit.Event) error {
-	return w.f.do(ctx, "Tx.Append", func() error { return w.tx.Append(ctx, events...) })
+	return w.f.Do(ctx, "Tx.Append", func() error { return w.tx.Append(ctx, events...) })
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/dify-sso/dify-sso/pkg/envelope"
 	"github.com/dify-sso/dify-sso/pkg/secret"
 )
 
@@ -45,7 +44,6 @@ var (
 // be gone, and nobody is told that it was taken who may have taken it. So
 // an implementation asks its server once and repeats nothing.
 type Records interface {
-	envelope.Replay
 	// Put keeps a sealed value for life; ErrFull when there is no room.
 	Put(ctx context.Context, shelf Shelf, d secret.Digest, sealed []byte, life time.Duration) error
 	// Read gives a value and leaves it; ErrNoRecord or ErrTaken when it is not there.

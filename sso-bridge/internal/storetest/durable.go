@@ -18,6 +18,7 @@ import (
 	"github.com/dify-sso/dify-sso/pkg/testserver"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/connection"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/installation"
+	"github.com/dify-sso/dify-sso/sso-bridge/internal/login"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/sqlstore"
 )
 
@@ -26,6 +27,7 @@ import (
 type Durable struct {
 	DB           sqldb.DB
 	Connections  connection.Store
+	Attempts     login.Attempts
 	Installation installation.Store
 	Audit        audit.Sink
 	Leases       jobs.Leases
@@ -40,7 +42,7 @@ var Start = time.Date(2026, 11, 27, 12, 0, 0, 123456000, time.UTC)
 
 // OnSQL gives the durable stores on a database.
 func OnSQL(db sqldb.DB) Durable {
-	return Durable{DB: db, Connections: sqlstore.NewConnections(db), Installation: sqlstore.Installation{DB: db}, Audit: sqlstore.Audit(db), Leases: sqlstore.Leases(db)}
+	return Durable{DB: db, Connections: sqlstore.NewConnections(db), Attempts: sqlstore.Attempts{DB: db}, Installation: sqlstore.Installation{DB: db}, Audit: sqlstore.Audit(db), Leases: sqlstore.Leases(db)}
 }
 
 // DurableStores runs every suite of a durable store.
@@ -54,6 +56,7 @@ func DurableStores(t *testing.T, open OpenDurable) {
 		{"revisions", Revisions},
 		{"domains and issuers", DomainsAndIssuers},
 		{"outbox", Outbox},
+		{"attempts", Attempts},
 	} {
 		t.Run(suite.of, func(t *testing.T) {
 			t.Parallel() // a server of Postgres takes its time for each database

@@ -18,16 +18,16 @@ import (
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/failure"
 )
 
-// Begin draws an attempt for a device login: its row, then its records. It returns the
-// refusals of Connections, ErrNotConfigured, or a store failure: nothing that a browser
-// could use was begun then.
+// Begin draws an attempt for a device login: its row, then its records. It returns
+// connection.ErrNotConfigured, ErrUnknown, ErrUnroutable or ErrChoiceRequired, or a store
+// failure: nothing that a browser could use was begun then.
 func (s *Service) Begin(ctx context.Context, o Order) (Begun, error) {
 	if o.Intent != connection.DeviceFlow {
-		return Begun{}, ErrNotConfigured
+		return Begun{}, connection.ErrNotConfigured
 	}
 	c, err := s.Connections.Choose(ctx, o.Intent, o.Connection, o.Email)
 	if err != nil {
-		if _, domain, ok := strings.Cut(o.Email, "@"); ok && fault.Of(err).Code() == string(failure.EmailUnroutable) {
+		if _, domain, ok := strings.Cut(o.Email, "@"); ok && errors.Is(err, connection.ErrUnroutable) {
 			s.Log.InfoContext(ctx, "login not begun", "request_id", o.RequestID, "code", string(failure.EmailUnroutable), "domain_hash", s.hash.of(strings.ToLower(domain)))
 		}
 		return Begun{}, fault.Store(err)
@@ -36,7 +36,7 @@ func (s *Service) Begin(ctx context.Context, o Order) (Begun, error) {
 	handle, opener := secret.Random(), secret.Random()
 	a.Handle = secret.DigestOf(handle)
 	rec, err := s.draw(stateClaims{
-		Intent: o.Intent, Connection: c.Connection.ID, Attempt: a.Reference, Revision: c.Hash,
+		Intent: o.Intent, Connection: c.ID, Attempt: a.Reference, Revision: c.Hash,
 		UserCodeDigest: o.UserCodeDigest, Nonce: o.Nonce, Binding: o.Binding,
 	})
 	if err != nil {
@@ -57,22 +57,22 @@ func (s *Service) Begin(ctx context.Context, o Order) (Begun, error) {
 
 // BeginTest draws the test of a connection's newest revision, in whatever state the
 // connection is, and gives a link for 15 minutes. The attempt takes its form when the
-// link is opened, so that it is bound to the tester's browser. It returns the refusals
-// of Connections, ErrTestIncomplete, or a store failure.
+// link is opened, so that it is bound to the tester's browser. It returns
+// connection.ErrUnknown, ErrUnknownRevision or ErrIncomplete, or a store failure.
 func (s *Service) BeginTest(ctx context.Context, o TestOrder) (Begun, error) {
-	c, err := s.Connections.At(ctx, o.Connection, o.Revision)
+	c, err := s.Connections.ForTest(ctx, o.Connection, o.Revision)
 	if err != nil {
 		return Begun{}, fault.Store(err)
 	}
-	if c.Hash != c.Head || c.DeletedAt != nil {
-		return Begun{}, ErrTestIncomplete
+	if c.Hash != c.Head {
+		return Begun{}, connection.ErrIncomplete.Hinted("Only the newest revision is tested.")
 	}
 	a, opener := s.newAttempt(c, connection.Test, o.RequestID), secret.Random()
 	if err := s.Attempts.Create(ctx, a); err != nil {
 		return Begun{}, s.unavailable(ctx, "attempts", a, err)
 	}
 	t := ticket{Attempt: a.Reference, Test: &testOrder{
-		Connection: c.Connection.ID, Revision: c.Hash, Actor: o.Actor, ExpectRefusal: o.ExpectRefusal, Locale: o.Locale,
+		Connection: c.ID, Revision: c.Hash, Actor: o.Actor, ExpectRefusal: o.ExpectRefusal, Locale: o.Locale,
 	}}
 	if err := s.keep(ctx, Tickets, opener, t); err != nil {
 		return Begun{}, s.unavailable(ctx, "records", a, err)
@@ -87,7 +87,7 @@ func (s *Service) begun(a Attempt, opener string) Begun {
 func (s *Service) newAttempt(c connection.Serving, intent connection.Intent, requestID string) Attempt {
 	now := s.Now()
 	return Attempt{
-		ID: canon.NewID(), Reference: ssocode.NewReference(), Connection: c.Connection.ID, Revision: c.Hash, Intent: intent, State: StateCreated,
+		ID: canon.NewID(), Reference: ssocode.NewReference(), Connection: c.ID, Revision: c.Hash, Intent: intent, State: StateCreated,
 		CreatedAt: now, ExpiresAt: now.Add(Lifetime),
 		Trace: Trace{RequestID: requestID, Protocol: string(c.Config.Protocol), Preset: c.Config.Preset},
 	}

@@ -33,11 +33,10 @@ func (s *Service) Finish(ctx context.Context, a Arrival) (location string) {
 	if location, ok := r.claim(); !ok {
 		return location
 	}
-	who, err := r.judge()
-	if err != nil {
+	if err := r.judge(); err != nil {
 		return r.refuse(failure.Of(err))
 	}
-	return r.succeed(who)
+	return r.succeed(r.report.Identity)
 }
 
 // Refuse notes a callback that cannot be read at all, such as a body too large, and
@@ -73,6 +72,8 @@ type callback struct {
 	record  record
 	serving connection.Serving
 	seen    identity.Claims
+	report  identity.Report
+	judged  bool // report is one
 }
 
 // claim takes the handle, opens what lies under it and moves the attempt to returned.
@@ -154,26 +155,31 @@ func replayed(row Attempt) *failure.Error {
 	return f
 }
 
-// judge asks whether the answer belongs here, then the provider, then the mapping.
-func (r *callback) judge() (who identity.Identity, err error) {
+// judge asks whether the answer belongs here, then the provider, then what identity it
+// makes.
+func (r *callback) judge() (err error) {
 	r.next(stepConnection)
 	a := r.arrival
 	switch {
 	case a.Malformed != "":
-		return who, failure.New(failure.CallbackMalformed).With("parameter", a.Malformed)
+		return failure.New(failure.CallbackMalformed).With("parameter", a.Malformed)
 	case a.Code.IsZero() == (a.Error == ""):
-		return who, failure.New(failure.CallbackMalformed).With("parameter", "code")
+		return failure.New(failure.CallbackMalformed).With("parameter", "code")
 	}
 	if r.serving, err = r.run.serving(); err != nil {
-		return who, err
+		return err
 	}
 	c := r.serving.Config
-	if want := r.serving.Connection.ID; c.Callback != connection.CallbackShared && a.Path != want || c.Callback == connection.CallbackShared && a.Path != "" || a.Protocol != c.Protocol {
-		return who, failure.New(failure.CallbackMismatch).With("path_connection", a.Path)
+	path := r.serving.ID
+	if c.Callback == connection.CallbackShared {
+		path = ""
+	}
+	if a.Path != path || a.Protocol != c.Protocol {
+		return failure.New(failure.CallbackMismatch).With("path_connection", a.Path)
 	}
 	provider, ok := r.s.Providers[c.Protocol]
 	if !ok {
-		return who, failure.New(failure.Internal).Because(errors.New("login: no provider speaks " + string(c.Protocol)))
+		return failure.New(failure.Internal).Because(errors.New("login: no provider speaks " + string(c.Protocol)))
 	}
 	r.next(stepProvider)
 	answer := Answer{
@@ -186,21 +192,23 @@ func (r *callback) judge() (who identity.Identity, err error) {
 	})
 	r.s.hash.seen(&r.attempt.Trace, r.seen, r.s.Now())
 	if err != nil {
-		return who, err
+		return err
 	}
 	r.next(stepIdentity)
-	err = guarded(func() (err error) {
-		who, err = r.s.Map(r.ctx, r.seen, r.serving)
-		return err
+	return guarded(func() error {
+		r.report, r.judged = r.s.Judge(r.ctx, r.seen, r.serving), true
+		if f := r.report.Failure; f != nil {
+			return f
+		}
+		return nil
 	})
-	return who, err
 }
 
 // refuse ends the attempt, and sends the browser where its login began.
 func (r *callback) refuse(f *failure.Error) (location string) {
 	r.fail(f)
 	if r.attempt.Intent == connection.Test {
-		return r.concluded(f, identity.Identity{})
+		return r.concluded(f)
 	}
 	return r.s.back(r.attempt, url.Values{"sso_error": {string(f.Public)}, "attempt": {r.attempt.Reference}})
 }
@@ -245,7 +253,7 @@ func (r *callback) succeed(who identity.Identity) (location string) {
 		return r.refuse(failure.New(failure.AuditUnavailable).With("store", "attempts").With("op", "succeed").Because(err))
 	}
 	if r.claims.Intent == connection.Test {
-		return r.concluded(nil, who)
+		return r.concluded(nil)
 	}
 	r.s.Log.InfoContext(r.ctx, "signed in", "attempt", r.attempt.Reference, "connection", r.attempt.Connection, "revision", short(r.attempt.Revision))
 	return r.s.back(r.attempt, url.Values{"sso_assertion": {assertion}})

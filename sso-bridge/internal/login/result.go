@@ -107,13 +107,13 @@ func (s *Service) TestResult(ctx context.Context, opener, cookie secret.Text) (R
 var admission = []failure.Code{failure.PolicyNotAllowed, failure.PolicyGuest, failure.PolicyTenant, failure.GroupsMissing, failure.GroupsOverage}
 
 // concluded keeps the result of a test and gives its address. f is nil for a success.
-func (r *callback) concluded(f *failure.Error, who identity.Identity) (location string) {
+func (r *callback) concluded(f *failure.Error) (location string) {
 	if r.record.Test == nil { // its record did not open: nobody is known to whom it could be shown
 		return r.s.errorPage(r.attempt.Reference)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), noteLimit)
 	defer cancel()
-	res := r.result(f, who)
+	res := r.result(f)
 	if res.Passed {
 		err := r.s.Marker.MarkTested(ctx, r.attempt.Connection, r.attempt.Revision, r.record.Test.Actor, r.attempt.Reference, r.attempt.Trace.SubjectHash)
 		if res.Marked = err == nil; err != nil {
@@ -132,44 +132,45 @@ func (r *callback) concluded(f *failure.Error, who identity.Identity) (location 
 // maxShownValue bounds one claim on the page, in characters.
 const maxShownValue = 1000
 
-func (r *callback) result(f *failure.Error, who identity.Identity) Result {
+func (r *callback) result(f *failure.Error) Result {
 	a, order := r.attempt, r.record.Test
 	res := Result{
 		Reference: a.Reference, Connection: a.Connection, Name: r.serving.Name, Revision: a.Revision, At: r.s.Now(),
-		Passed: f == nil && !order.ExpectRefusal, ExpectRefusal: order.ExpectRefusal, Admitted: f == nil,
-		Checks: checksOf(r.serving, a.Trace, f), Skew: a.Trace.ClockSkew,
+		Passed: f == nil && !order.ExpectRefusal, ExpectRefusal: order.ExpectRefusal, Admitted: f == nil, Skew: a.Trace.ClockSkew,
+		Checks: r.checks(f), Claims: r.shownClaims(),
 	}
-	for _, c := range r.seen.Seen[:min(len(r.seen.Seen), maxClaims)] {
-		res.Claims = append(res.Claims, ShownClaim{
-			Name: shown(c.Name, maxClaimName), Value: shown(c.Value, maxShownValue), Source: c.Source, Maps: mapped(r.serving.Config.Claims, c.Name),
-		})
+	if who := r.report.Identity; r.judged && who.Subject != "" {
+		res.Identity = &who
 	}
 	if f == nil {
-		res.Identity = &who
 		return res
 	}
-	refused := slices.Contains(admission, f.Code)
-	res.Passed = refused && order.ExpectRefusal
+	res.Passed = slices.Contains(admission, f.Code) && order.ExpectRefusal
 	e, _ := failure.About(f.Code)
 	res.Failure = &ShownFailure{Code: f.Code, Cause: e.Cause, Mend: e.Mend, Expected: f.Expected, Got: f.Got, Facts: factsOf(f)}
 	return res
 }
 
-// mapped names what a connection takes a claim for.
-func mapped(names connection.ClaimNames, claim string) string {
-	var to []string
-	for _, m := range []struct{ claim, to string }{
-		{names.Subject, "subject"}, {names.Email, "email"}, {names.EmailVerified, "email_verified"}, {names.Name, "name"},
-		{names.GivenName, "given_name"}, {names.FamilyName, "family_name"}, {names.Groups, "groups"},
-	} {
-		if m.claim != "" && m.claim == claim {
-			to = append(to, m.to)
-		}
+// shownClaims are what came, with what the judge takes each for. Claims of an answer that
+// was refused are shown as well: they are often what is wrong with it.
+func (r *callback) shownClaims() []ShownClaim {
+	if len(r.seen.Seen) == 0 {
+		return nil
 	}
-	return strings.Join(to, ", ")
+	claims := r.report.Claims
+	if !r.judged {
+		claims = r.s.Judge(r.ctx, r.seen, r.serving).Claims
+	}
+	list := make([]ShownClaim, 0, len(claims))
+	for _, c := range claims[:min(len(claims), maxClaims)] {
+		list = append(list, ShownClaim{
+			Name: shown(c.Name, maxClaimName), Value: shown(c.Value, maxShownValue), Source: c.Source, Maps: strings.Join(c.To, ", "),
+		})
+	}
+	return list
 }
 
-// probe is one check: the refusals by which it fails, in the order of the protocols.
+// probe is one check of a protocol: the refusals by which it fails, in their order.
 type probe struct {
 	name  string
 	of    []connection.Protocol // nil for both
@@ -192,36 +193,49 @@ var probes = []probe{
 	{"age of the sign-in", []connection.Protocol{connection.OIDC}, []failure.Code{failure.OIDCStale}},
 	{"strength of the sign-in", []connection.Protocol{connection.OIDC}, []failure.Code{failure.OIDCACR}},
 	{"profile", nil, []failure.Code{failure.UserinfoFailed, failure.OAuth2Profile, failure.UserinfoSubject}},
-	{"subject", nil, []failure.Code{failure.SubjectMissing, failure.SubjectMalformed}},
-	{"e-mail", nil, []failure.Code{failure.EmailMissing, failure.EmailMalformed, failure.EmailAmbiguous}},
-	{"e-mail is verified or owned", nil, []failure.Code{failure.EmailNotVerified, failure.EmailDomainNotAllowed, failure.EmailDomainOfOther}},
-	{"admission", nil, admission},
 }
 
-// checksOf lists the checks with their verdicts: those before the one that refused have
-// passed, those after it were not reached. A failure that is no check's, such as a store
-// that is down, leaves open what was reached.
-func checksOf(c connection.Serving, t Trace, f *failure.Error) []Check {
+// identityCheck stands for the judge's checks where it was not asked.
+const identityCheck = "identity"
+
+// checks lists the protocol's checks, those before the one that refused as passed and
+// those after it as not reached, and then the judge's. A failure that is no check's,
+// such as a store that is down, leaves open what was reached.
+func (r *callback) checks(f *failure.Error) []Check {
+	var list []Check
 	verdict := Passed
-	var checks []Check
-	if f != nil && !slices.ContainsFunc(probes, func(p probe) bool { return slices.Contains(p.codes, f.Code) }) {
+	if !r.judged && !slices.ContainsFunc(probes, func(p probe) bool { return slices.Contains(p.codes, f.Code) }) {
 		verdict = NotReached
 	}
+	c := r.serving.Config
 	for _, p := range probes {
-		if p.of != nil && !slices.Contains(p.of, c.Config.Protocol) {
+		if p.of != nil && !slices.Contains(p.of, c.Protocol) {
 			continue
 		}
 		check := Check{Name: p.name, Verdict: verdict}
-		check.Expected, check.Got = noted(p.name, c.Config, t)
-		if f != nil && slices.Contains(p.codes, f.Code) {
+		check.Expected, check.Got = noted(p.name, c, r.attempt.Trace)
+		if !r.judged && slices.Contains(p.codes, f.Code) {
 			check.Verdict, verdict = Refused, NotReached
 			if f.Expected != "" || f.Got != "" {
 				check.Expected, check.Got = f.Expected, f.Got
 			}
 		}
-		checks = append(checks, check)
+		list = append(list, check)
 	}
-	return checks
+	if !r.judged {
+		return append(list, Check{Name: identityCheck, Verdict: NotReached})
+	}
+	for _, c := range r.report.Checks {
+		check := Check{Name: c.Name, Expected: shown(c.Expected, maxShownValue), Got: shown(c.Got, maxShownValue), Verdict: Passed}
+		switch c.Verdict {
+		case identity.Failed:
+			check.Verdict = Refused
+		case identity.Skipped:
+			check.Verdict = NotReached
+		}
+		list = append(list, check)
+	}
+	return list
 }
 
 // noted gives what a check compared, where connection and trace tell it.

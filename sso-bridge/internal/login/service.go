@@ -12,7 +12,6 @@ import (
 
 	"github.com/dify-sso/dify-sso/pkg/audit"
 	"github.com/dify-sso/dify-sso/pkg/envelope"
-	"github.com/dify-sso/dify-sso/pkg/fault"
 	"github.com/dify-sso/dify-sso/pkg/keyset"
 	"github.com/dify-sso/dify-sso/pkg/secret"
 	"github.com/dify-sso/dify-sso/pkg/ssocode"
@@ -20,8 +19,8 @@ import (
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/identity"
 )
 
-// Connections says what may be signed in through. Its refusals are faults: of kind
-// NotFound or Conflict for what there is not, and a store failure otherwise.
+// Connections says what may be signed in through. Its refusals are those of package
+// connection; every other error is a store failure.
 type Connections interface {
 	// Choose gives the connection of a login by the rules of an order: the one named by
 	// id, the owner of the email's domain, the default, or the single listed one.
@@ -30,10 +29,13 @@ type Connections interface {
 	Serving(ctx context.Context, id string) (connection.Serving, error)
 	// At gives a connection with one of its revisions, whatever its state.
 	At(ctx context.Context, id, hash string) (connection.Serving, error)
+	// ForTest is At for a revision that is complete; an empty hash is the head.
+	ForTest(ctx context.Context, id, hash string) (connection.Serving, error)
 }
 
-// Mapper judges claims: the identity that they are, or a *failure.Error.
-type Mapper func(ctx context.Context, c identity.Claims, s connection.Serving) (identity.Identity, error)
+// Judge says what identity verified claims make, check by check: a login needs its first
+// refusal, the page of a test all of it.
+type Judge func(ctx context.Context, c identity.Claims, s connection.Serving) identity.Report
 
 // Marker notes that a revision has passed its test: who ordered it, the attempt's
 // reference, and the hash under which traces know the person who signed in.
@@ -47,7 +49,7 @@ type Deps struct {
 	Attempts    Attempts
 	Connections Connections
 	Providers   map[connection.Protocol]Provider
-	Map         Mapper
+	Judge       Judge
 	Marker      Marker
 	Keys        *keyset.Ring
 	// SecretKey is the bridge's SECRET_KEY; FormerKey the one before it, if any, for
@@ -72,7 +74,7 @@ type Service struct {
 
 // New checks the dependencies.
 func New(d Deps) (*Service, error) {
-	if d.Records == nil || d.Attempts == nil || d.Connections == nil || len(d.Providers) == 0 || d.Map == nil || d.Marker == nil ||
+	if d.Records == nil || d.Attempts == nil || d.Connections == nil || len(d.Providers) == 0 || d.Judge == nil || d.Marker == nil ||
 		d.Keys == nil || d.Public == "" || d.Core == "" || d.Recorder == nil || d.Log == nil || d.Now == nil {
 		return nil, errors.New("login: a dependency is missing")
 	}
@@ -136,13 +138,6 @@ type Begun struct {
 	ExpiresAt time.Time
 }
 
-// The refusals of an order (docs/specs/v1.0/server/sso.md, Inner requests). Others are
-// those of Connections.
-var (
-	ErrNotConfigured  = fault.New(fault.NotFound, "sso_not_configured", "No connection is enabled for this.")
-	ErrTestIncomplete = fault.New(fault.Unprocessable, "connection_incomplete", "Only the connection's newest revision can be tested.")
-)
-
 // Visitor is the browser of a request, as far as a trace may know it.
 type Visitor struct {
 	UserAgent string
@@ -191,5 +186,5 @@ func CallbackURL(public string, s connection.Serving) string {
 	if s.Config.Callback == connection.CallbackShared {
 		return address
 	}
-	return address + "/" + s.Connection.ID
+	return address + "/" + s.ID
 }

@@ -12,7 +12,6 @@ import (
 
 	"github.com/dify-sso/dify-sso/pkg/audit"
 	"github.com/dify-sso/dify-sso/pkg/envelope"
-	"github.com/dify-sso/dify-sso/pkg/fault"
 	"github.com/dify-sso/dify-sso/pkg/secret"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/connection"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/failure"
@@ -177,9 +176,9 @@ func (r *run) serving() (connection.Serving, error) {
 		c, err = r.s.Connections.Serving(r.ctx, a.Connection)
 	}
 	changed := failure.New(failure.ConnectionChanged).With("revision_then", short(a.Revision))
-	switch kind := fault.Of(err).Kind(); {
+	switch {
 	case err == nil:
-	case kind == fault.NotFound || kind == fault.Conflict:
+	case errors.Is(err, connection.ErrUnknown), errors.Is(err, connection.ErrUnknownRevision):
 		return c, changed.Because(err)
 	default:
 		return c, storeFailed("connections", "read", err)

@@ -48,20 +48,14 @@ var rows = []archtest.Row{
 	{Package: "replay/redisreplay", May: []string{"pkg/envelope", "pkg/redisdb"}},
 	{Package: "schema", May: []string{"pkg/sqldb"}},
 	{Package: "seal", May: []string{"pkg/secret"}},
-	{Package: "seal"},
 	{Package: "secret"},
 	{Package: "server", May: []string{"pkg/audit", "pkg/clientip", "pkg/fault", "pkg/ratelimit"}},
 	{Package: "sqlaudit", May: []string{"pkg/audit", "pkg/sqldb"}},
 	{Package: "sqldb"},
 	{Package: "sqllease", May: []string{"pkg/jobs", "pkg/sqldb"}},
 	{Package: "sqlseal", May: []string{"pkg/seal", "pkg/sqldb"}},
-<<<<<<< HEAD
 	{Package: "sqltest"},
-	{Package: "ssocode"},
 	{Package: "ssocode", May: []string{"pkg/page"}},
-=======
-	{Package: "ssocode", May: []string{"pkg/page"}},
->>>>>>> f756cee (pkg/faulttest: move the plan of faults out of core, for the bridge's stores are broken on purpose as well)
 	{Package: "telemetry"},
 	{Package: "wire", May: []string{"pkg/fault"}},
 }

@@ -73,7 +73,7 @@ func (w faultyAccessTx) Linked(ctx context.Context, issuer, subjectID string) (s
 }
 
 func (w faultyAccessTx) Unlink(ctx context.Context, issuer string) ([]access.Link, error) {
-	return get(ctx, w.f, "Tx.Unlink", func() ([]access.Link, error) { return w.tx.Unlink(ctx, issuer) })
+	return faulttest.Get(ctx, w.f, "Tx.Unlink", func() ([]access.Link, error) { return w.tx.Unlink(ctx, issuer) })
 }
 
 func (w faultyAccessTx) Account(ctx context.Context, id string) (account.Account, error) {

@@ -74,19 +74,24 @@ func (s *Service) Deny(ctx context.Context, typed string, by Approver) error {
 	return nil
 }
 
-// decide moves the grant once. When the store's answer was lost the move is asked
-// for again with the same transition id, and finds itself done.
+// decide finds the grant of a code and moves it.
 func (s *Service) decide(ctx context.Context, typed string, to State, subject []byte, now time.Time) (Grant, error) {
 	g, err := s.Find(ctx, typed)
 	if err != nil {
 		return Grant{}, err
 	}
+	return g, s.move(ctx, g, to, subject, now)
+}
+
+// move moves the grant once. When the store's answer was lost the move is asked for
+// again with the same transition id, and finds itself done.
+func (s *Service) move(ctx context.Context, g Grant, to State, subject []byte, now time.Time) error {
 	d := Decision{Ref: g.Ref, To: to, Subject: subject, Transition: canon.NewID(), Now: now}
-	err = s.Store.Decide(ctx, d)
+	err := s.Store.Decide(ctx, d)
 	if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrAlreadyResolved) && ctx.Err() == nil {
 		err = s.Store.Decide(ctx, d)
 	}
-	return g, fault.Store(err)
+	return fault.Store(err)
 }
 
 func (a Approver) decided(g Grant) decided {

@@ -17,11 +17,17 @@ func (flowStarted) EventName() string { return "oauth.device_flow_started" }
 type decided struct {
 	SubjectType string `json:"subject_type"`
 	Email       string `json:"subject_email"`
-	AccountID   string `json:"account_id"`
+	AccountID   string `json:"account_id,omitempty"`
 	WorkspaceID string `json:"workspace_id,omitempty"`
-	ClientID    string `json:"client_id"`
-	Label       string `json:"device_label"`
-	StartedIP   string `json:"started_ip"`
+	// Of an external subject. Subject is the digest that names them, not the provider's id.
+	Issuer     string `json:"issuer,omitempty"`
+	Subject    string `json:"subject,omitempty"`
+	Connection string `json:"connection,omitempty"`
+	Attempt    string `json:"attempt,omitempty"`
+
+	ClientID  string `json:"client_id"`
+	Label     string `json:"device_label"`
+	StartedIP string `json:"started_ip"`
 }
 
 // flowApproved is oauth.device_flow_approved.
@@ -37,12 +43,17 @@ type flowDenied struct{ decided }
 func (flowDenied) EventName() string { return "oauth.device_flow_denied" }
 
 // flowRejected is oauth.device_flow_rejected: an approved grant that may not be
-// redeemed any more.
+// redeemed any more, or an external subject who may not approve one. Subject is an
+// account's id, or the digest that names an external subject.
 type flowRejected struct {
-	Reason   string `json:"reason"`
-	Subject  string `json:"subject"`
-	ClientID string `json:"client_id"`
-	Label    string `json:"device_label"`
+	Reason     string `json:"reason"`
+	Subject    string `json:"subject"`
+	Issuer     string `json:"issuer,omitempty"`
+	Email      string `json:"subject_email,omitempty"`
+	Connection string `json:"connection,omitempty"`
+	Attempt    string `json:"attempt,omitempty"`
+	ClientID   string `json:"client_id"`
+	Label      string `json:"device_label"`
 }
 
 // EventName implements audit.Details.

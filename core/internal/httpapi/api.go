@@ -16,6 +16,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
 	"github.com/dify-sso/dify-sso/core/internal/installation"
 	"github.com/dify-sso/dify-sso/core/internal/limits"
+	"github.com/dify-sso/dify-sso/core/internal/sso"
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/core/internal/webui"
 	"github.com/dify-sso/dify-sso/core/internal/workspace"
@@ -53,6 +54,10 @@ type Deps struct {
 	SessionMax time.Duration
 	// Ready reports whether every store can be asked.
 	Ready func() bool
+
+	// SSO runs device logins through a company's identity provider. Nil where they are off:
+	// then their routes do not exist.
+	SSO *sso.Service
 
 	// Origins are those of other sites' pages that may use the API, as a browser writes
 	// them in Origin; usually there is none.

@@ -33,11 +33,13 @@ func (a *api) cookieName(name string) string {
 	return name
 }
 
-// cookie gives the value of one of our cookies. A name that occurs twice counts as
-// absent: somebody planted one of them, and nobody can tell which.
-func (a *api) cookie(c *fiber.Ctx, name string) secret.Text {
+// cookie gives the value of one of our cookies on the whole origin.
+func (a *api) cookie(c *fiber.Ctx, name string) secret.Text { return onlyCookie(c, a.cookieName(name)) }
+
+// onlyCookie gives the value of a cookie. A name that occurs twice counts as absent:
+// somebody planted one of them, and nobody can tell which.
+func onlyCookie(c *fiber.Ctx, full string) secret.Text {
 	var (
-		full  = a.cookieName(name)
 		value string
 		seen  int
 	)

@@ -17,7 +17,7 @@ import (
 func TestEnding(t *testing.T) {
 	key := token.AccountSubject("x", "").Key()
 	epoch := func(r *room) int64 {
-		n, err := r.Tokens.EpochSum(r.t.Context(), []string{key})
+		n, _, err := r.Tokens.Epochs(r.t.Context(), []string{key})
 		if err != nil {
 			r.t.Fatal(err)
 		}

@@ -25,18 +25,6 @@ type Approver struct {
 	IP               string
 }
 
-// approval is what an approved grant stores of its subject; opaque to stores.
-type approval struct {
-	AccountID        string    `json:"account_id"`
-	Email            string    `json:"email"`
-	Name             string    `json:"name"`
-	WorkspaceID      string    `json:"workspace_id,omitempty"`
-	ConsoleSessionID string    `json:"console_session_id"`
-	Epoch            int64     `json:"epoch"`
-	ApprovedAt       time.Time `json:"approved_at"`
-	IP               string    `json:"ip"`
-}
-
 // Approve lets the approver's account be signed in by whoever holds the device
 // code. No token exists afterwards: the poll that wins mints it. It returns
 // ErrNotFound, ErrAlreadyResolved or a store failure.
@@ -49,12 +37,12 @@ func (s *Service) Approve(ctx context.Context, typed string, by Approver) error 
 		return err
 	}
 	now := s.Now()
-	stored, err := json.Marshal(approval{AccountID: by.AccountID, Email: by.Email, Name: by.Name, WorkspaceID: by.WorkspaceID,
+	kept, err := json.Marshal(stored{AccountID: by.AccountID, Email: by.Email, Name: by.Name, WorkspaceID: by.WorkspaceID,
 		ConsoleSessionID: by.ConsoleSessionID, Epoch: epoch, ApprovedAt: now.UTC(), IP: by.IP})
 	if err != nil {
 		return fault.ErrInternal.Because(err)
 	}
-	g, err := s.decide(ctx, typed, Approved, stored, now)
+	g, err := s.decide(ctx, typed, Approved, kept, now)
 	if err != nil {
 		return err
 	}

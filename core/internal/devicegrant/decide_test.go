@@ -103,7 +103,7 @@ func TestDecisions(t *testing.T) {
 			tokens storetest.Fault
 			want   devicegrant.State
 		}{
-			{what: "the epoch cannot be read", tokens: storetest.Fault{Method: "EpochSum"}, want: devicegrant.Pending},
+			{what: "the epoch cannot be read", tokens: storetest.Fault{Method: "Epochs"}, want: devicegrant.Pending},
 			{what: "the grant cannot be read", grants: storetest.Fault{Method: "Find"}, want: devicegrant.Pending},
 			{what: "the move fails twice", grants: storetest.Fault{Method: "Decide"}, want: devicegrant.Pending},
 			{what: "both replies are lost", grants: storetest.Fault{Method: "Decide", Mode: storetest.LoseReply}, want: devicegrant.Approved},

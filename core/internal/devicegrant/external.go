@@ -5,7 +5,6 @@ package devicegrant
 import (
 	"context"
 	"encoding/json"
-	"time"
 
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/pkg/audit"
@@ -32,39 +31,20 @@ func (e External) Subject() token.Subject {
 	return token.Subject{Issuer: e.Issuer, ID: e.ID, Email: e.Email, ConnectionID: e.ConnectionID}
 }
 
-// externalApproval is what an approved grant stores of an external subject; opaque to
-// stores.
-type externalApproval struct {
-	Kind          token.SubjectType `json:"kind"`
-	Issuer        string            `json:"issuer"`
-	ID            string            `json:"subject_id"`
-	Email         string            `json:"email"`
-	EmailVerified bool              `json:"email_verified"`
-	Name          string            `json:"name,omitempty"`
-	ConnectionID  string            `json:"connection_id"`
-	Attempt       string            `json:"attempt"`
-	AuthTime      int64             `json:"auth_time,omitempty"`
-	AMR           []string          `json:"amr,omitempty"`
-	ACR           string            `json:"acr,omitempty"`
-	Epoch         int64             `json:"epoch"`
-	ApprovedAt    time.Time         `json:"approved_at"`
-	IP            string            `json:"ip"`
-}
-
 // ApproveExternal lets an external subject be signed in by whoever holds the device
 // code of a grant. Like Approve it mints nothing. It returns ErrNotFound,
 // ErrAlreadyResolved or a store failure.
 func (s *Service) ApproveExternal(ctx context.Context, g Grant, by External) error {
 	now := s.Now()
-	stored, err := json.Marshal(externalApproval{
-		Kind: token.SubjectExternal, Issuer: by.Issuer, ID: by.ID, Email: by.Email, EmailVerified: by.EmailVerified, Name: by.Name,
+	kept, err := json.Marshal(stored{
+		Kind: token.SubjectExternal, Issuer: by.Issuer, SubjectID: by.ID, Email: by.Email, EmailVerified: by.EmailVerified, Name: by.Name,
 		ConnectionID: by.ConnectionID, Attempt: by.Attempt, AuthTime: by.AuthTime, AMR: by.AMR, ACR: by.ACR,
 		Epoch: by.Epoch, ApprovedAt: now.UTC(), IP: by.IP,
 	})
 	if err != nil {
 		return fault.ErrInternal.Because(err)
 	}
-	if err := s.move(ctx, g, Approved, stored, now); err != nil {
+	if err := s.move(ctx, g, Approved, kept, now); err != nil {
 		return err
 	}
 	s.Recorder.Later(audit.New(ctx, now, audit.Anonymous, flowApproved{decided: by.decided(g)}).About(by.Subject().Key()))

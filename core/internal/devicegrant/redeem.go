@@ -4,7 +4,6 @@ package devicegrant
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"time"
 
@@ -85,43 +84,49 @@ func (s *Service) redeem(ctx context.Context, g Grant, ip string) (Redeemed, err
 	// What settles the claim must happen even when the client has left.
 	settle := context.WithoutCancel(ctx)
 
-	var a approval
-	if err := json.Unmarshal(g.Subject, &a); err != nil {
+	who, err := readApproval(g.Subject)
+	if err != nil {
 		s.settleDelete(settle, g)
 		return Redeemed{}, fault.ErrInternal.Because(err)
 	}
-	memberships, err := s.Workspaces.Of(work, a.AccountID)
+	memberships, err := s.memberships(work, who)
 	if err != nil {
 		return Redeemed{}, s.settleRelease(settle, g, err)
 	}
-	subject := token.AccountSubject(a.AccountID, a.Email)
 	minted, err := s.Minter.Mint(work, token.MintRequest{
-		Grant: g.Ref, ClaimNo: g.ClaimNo, GrantExpires: g.ExpiresAt, Prefix: token.AccountKind.Prefix, Subject: subject, Epoch: a.Epoch,
-		WorkspaceID: a.WorkspaceID, ClientID: g.ClientID, Label: g.Label, ApprovedAt: a.ApprovedAt, IP: ip,
+		Grant: g.Ref, ClaimNo: g.ClaimNo, GrantExpires: g.ExpiresAt, Prefix: who.kind().Prefix, Subject: who.subject(), Epoch: who.Epoch,
+		WorkspaceID: who.WorkspaceID, ClientID: g.ClientID, Label: g.Label, ApprovedAt: who.ApprovedAt, IP: ip,
 	})
 	if err != nil {
-		return Redeemed{}, s.settleFailed(settle, g, subject, err)
+		return Redeemed{}, s.settleFailed(settle, g, who, err)
 	}
 	s.settleDelete(settle, g)
 	s.recordRedeemed(settle, g, minted, ip)
 
-	usable := workspace.Usable(memberships)
-	redeemed := Redeemed{Minted: minted, Workspaces: usable}
-	if m, ok := workspace.Default(memberships, a.WorkspaceID); ok {
+	redeemed := Redeemed{Minted: minted, Workspaces: workspace.Usable(memberships)}
+	if m, ok := workspace.Default(memberships, who.WorkspaceID); ok {
 		redeemed.Default = m.Workspace.ID
 	}
 	return redeemed, nil
 }
 
+// memberships are those of an account; somebody of an identity provider has none.
+func (s *Service) memberships(ctx context.Context, who stored) ([]workspace.Membership, error) {
+	if who.Kind == token.SubjectExternal {
+		return nil, nil
+	}
+	return s.Workspaces.Of(ctx, who.AccountID)
+}
+
 // settleFailed answers a mint that did not happen, or perhaps did.
-func (s *Service) settleFailed(ctx context.Context, g Grant, subject token.Subject, err error) error {
+func (s *Service) settleFailed(ctx context.Context, g Grant, who stored, err error) error {
 	if refused, ok := errors.AsType[*token.RefusedError](err); ok {
-		s.reject(ctx, g, subject, refused.Reason)
+		s.reject(ctx, g, who, refused.Reason)
 		return ErrAccessDenied
 	}
 	switch {
 	case errors.Is(err, token.ErrFenced):
-		s.reject(ctx, g, subject, "fenced")
+		s.reject(ctx, g, who, "fenced")
 		return ErrExpiredToken
 	case errors.Is(err, token.ErrCommitUnknown):
 		// The row may exist: the lease has to lapse before another poll may rotate it.
@@ -142,14 +147,14 @@ func (s *Service) settleRelease(ctx context.Context, g Grant, cause error) error
 	return fault.ErrUnavailable.Because(cause).RetryAfter(mintRetry)
 }
 
-func (s *Service) reject(ctx context.Context, g Grant, subject token.Subject, reason string) {
+func (s *Service) reject(ctx context.Context, g Grant, who stored, reason string) {
 	s.settleDelete(ctx, g)
-	s.Recorder.Later(audit.New(ctx, s.Now(), audit.System, flowRejected{Reason: reason, Subject: subject.ID, ClientID: g.ClientID, Label: g.Label}).About(subject.Key()))
+	s.Recorder.Later(audit.New(ctx, s.Now(), audit.System, who.rejected(g, reason)).About(who.subject().Key()))
 }
 
 func (s *Service) recordRedeemed(ctx context.Context, g Grant, m token.Minted, ip string) {
 	now := s.Now()
-	actor := audit.Account(m.Session.Subject.AccountID)
+	actor := m.Session.Subject.Actor()
 	if ip != g.CreatedIP {
 		s.Recorder.Later(audit.New(ctx, now, actor, crossIPPoll{TokenID: m.Session.ID, Subject: m.Session.Subject.ID, CreationIP: g.CreatedIP, PollIP: ip}).
 			About(m.Session.Subject.Key()).Token(m.Session.ID))
@@ -158,6 +163,6 @@ func (s *Service) recordRedeemed(ctx context.Context, g Grant, m token.Minted, i
 
 // Delivered records that the winning answer was written.
 func (s *Service) Delivered(ctx context.Context, m token.Minted, ip string) {
-	s.Recorder.Later(audit.New(ctx, s.Now(), audit.Account(m.Session.Subject.AccountID), delivered{TokenID: m.Session.ID, IP: ip}).
+	s.Recorder.Later(audit.New(ctx, s.Now(), m.Session.Subject.Actor(), delivered{TokenID: m.Session.ID, IP: ip}).
 		About(m.Session.Subject.Key()).Token(m.Session.ID))
 }

@@ -86,18 +86,24 @@ func (s Tokens) Find(ctx context.Context, subject token.Subject, id string) (tok
 	return session, revoked == nil, err
 }
 
-// EpochSum implements token.Store.
-func (s Tokens) EpochSum(ctx context.Context, keys []string) (int64, error) {
-	var sum int64
+// Epochs implements token.Store. What moves between two of the reads makes another sum,
+// which a mint finds.
+func (s Tokens) Epochs(ctx context.Context, keys []string) (sum int64, moved time.Time, err error) {
 	for _, key := range keys {
-		var epoch int64
-		err := s.DB.QueryRow(ctx, `SELECT epoch FROM subject_epochs WHERE subject_key = $1`, key).Scan(&epoch)
+		var (
+			epoch int64
+			at    *time.Time
+		)
+		err := s.DB.QueryRow(ctx, `SELECT epoch, epoch_at FROM subject_epochs WHERE subject_key = $1`, key).Scan(&epoch, &at)
 		if err != nil && !errors.Is(err, sqldb.ErrNoRows) {
-			return 0, err
+			return 0, time.Time{}, err
 		}
 		sum += epoch
+		if at != nil && at.After(moved) {
+			moved = *at
+		}
 	}
-	return sum, nil
+	return sum, moved, nil
 }
 
 func scanSession(row sqldb.Row, s *token.Session, more ...any) error {

@@ -7,7 +7,6 @@ import (
 
 	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
 	"github.com/dify-sso/dify-sso/core/internal/token"
-	"github.com/dify-sso/dify-sso/pkg/envelope"
 	"github.com/dify-sso/dify-sso/pkg/secret"
 )
 
@@ -85,5 +84,3 @@ func (s *Service) Open(cookie secret.Text) (Approval, bool) {
 	}
 	return Approval{claims: claims, Until: r.Until()}, true
 }
-
-var _ = envelope.ApprovalGrant

@@ -170,7 +170,7 @@ func (d Durable) eventNames(t *testing.T) []string {
 
 func (d Durable) epoch(t *testing.T, keys ...string) int64 {
 	t.Helper()
-	sum, err := d.Tokens.EpochSum(t.Context(), keys)
+	sum, _, err := d.Tokens.Epochs(t.Context(), keys)
 	if err != nil {
 		t.Fatal(err)
 	}

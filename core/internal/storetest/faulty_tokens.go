@@ -81,8 +81,12 @@ func (w faultyTokens) Find(ctx context.Context, s token.Subject, id string) (tok
 	return session, live && err == nil, err
 }
 
-func (w faultyTokens) EpochSum(ctx context.Context, keys []string) (int64, error) {
-	return faulttest.Get(ctx, w.f, "EpochSum", func() (int64, error) { return w.s.EpochSum(ctx, keys) })
+func (w faultyTokens) Epochs(ctx context.Context, keys []string) (sum int64, moved time.Time, err error) {
+	err = w.f.Do(ctx, "Epochs", func() (err error) { sum, moved, err = w.s.Epochs(ctx, keys); return err })
+	if err != nil {
+		return 0, time.Time{}, err
+	}
+	return sum, moved, nil
 }
 
 func (w faultyTokens) TouchUsed(ctx context.Context, uses []token.Use) error {

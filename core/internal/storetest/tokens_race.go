@@ -147,10 +147,10 @@ func tokenTransactions(t *testing.T, open OpenDurable) {
 		_, byDigest := a.Tokens.ByDigest(ctx, s.TokenHash)
 		_, _, list := a.Tokens.List(ctx, s.Subject, start, 0, 1)
 		_, _, find := a.Tokens.Find(ctx, s.Subject, s.ID)
-		_, sum := a.Tokens.EpochSum(ctx, []string{epochKey})
+		_, _, epochs := a.Tokens.Epochs(ctx, []string{epochKey})
 		for name, err := range map[string]error{
 			"InTx":     a.Tokens.InTx(ctx, func(context.Context, token.Tx) error { t.Error("ran"); return nil }),
-			"ByDigest": byDigest, "List": list, "Find": find, "EpochSum": sum,
+			"ByDigest": byDigest, "List": list, "Find": find, "Epochs": epochs,
 			"TouchUsed": a.Tokens.TouchUsed(ctx, []token.Use{{ID: s.ID, At: start}}),
 		} {
 			if !errors.Is(err, context.Canceled) {

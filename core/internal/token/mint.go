@@ -48,6 +48,12 @@ var (
 	ErrPolicy = errors.New("token: mint_policy_violation")
 )
 
+// Why an external subject may not have a token.
+const (
+	ReasonEmailIsAccount = "email_is_account"
+	ReasonIdentityLinked = "identity_linked"
+)
+
 // RefusedError says why the subject may no longer have a token.
 type RefusedError struct{ Reason string }
 
@@ -103,7 +109,7 @@ func (s *Service) mintOnce(ctx context.Context, kind Kind, r MintRequest) (Minte
 			return err
 		}
 		dead = append(dead, previous)
-		events = append(events, audit.New(ctx, now, r.Subject.actor(), minted{
+		events = append(events, audit.New(ctx, now, r.Subject.Actor(), minted{
 			TokenID: m.Session.ID, Subject: r.Subject.ID, Issuer: r.Subject.Issuer, ClientID: r.ClientID, Label: r.Label,
 			Scopes: kind.ScopeText(), ExpiresAt: m.Session.ExpiresAt, Rotated: !previous.IsZero(), ApprovedAt: r.ApprovedAt, ApprovedBy: r.Subject.ID,
 		}).About(r.Subject.Key()).Workspace(r.WorkspaceID).Token(m.Session.ID))
@@ -166,15 +172,15 @@ func recheckExternal(ctx context.Context, tx Tx, s Subject) error {
 	case err != nil:
 		return err
 	case emailIsAccount:
-		return &RefusedError{Reason: "email_is_account"}
+		return &RefusedError{Reason: ReasonEmailIsAccount}
 	case linked:
-		return &RefusedError{Reason: "identity_linked"}
+		return &RefusedError{Reason: ReasonIdentityLinked}
 	}
 	return nil
 }
 
-// actor names the subject in audit. A person without an account has no id of ours.
-func (s Subject) actor() audit.Actor {
+// Actor names the subject in audit. A person without an account has no id of ours.
+func (s Subject) Actor() audit.Actor {
 	if s.AccountID == "" {
 		return audit.Anonymous
 	}

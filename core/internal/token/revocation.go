@@ -51,7 +51,7 @@ func (s *Service) Revoke(ctx context.Context, presented, clientID string) error 
 		case !won:
 			return nil, []secret.Digest{d}, nil
 		}
-		return Revocations(ctx, now, r.Session.Subject.actor(), ReasonRFC7009, "", ended), []secret.Digest{d}, nil
+		return Revocations(ctx, now, r.Session.Subject.Actor(), ReasonRFC7009, "", ended), []secret.Digest{d}, nil
 	})
 	if errors.Is(err, errRotated) {
 		return s.buryAgainOnRequest(ctx, d)

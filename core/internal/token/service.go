@@ -68,8 +68,25 @@ func New(d Deps) (*Service, error) {
 // Epoch is the sum of the subject's counters. An approval stores it, and a mint
 // that finds another sum is refused.
 func (s *Service) Epoch(ctx context.Context, subject Subject) (int64, error) {
-	sum, err := s.Store.EpochSum(ctx, subject.EpochKeys())
-	return sum, fault.Store(err)
+	sum, _, err := s.Epochs(ctx, subject)
+	return sum, err
+}
+
+// Epochs is Epoch together with when one of the counters last moved; zero where none
+// ever has.
+func (s *Service) Epochs(ctx context.Context, subject Subject) (sum int64, moved time.Time, err error) {
+	sum, moved, err = s.Store.Epochs(ctx, subject.EpochKeys())
+	return sum, moved, fault.Store(err)
+}
+
+// External says what keeps a person without an account from a token, before they are
+// asked anything: *RefusedError, or a store failure. The mint asks once more.
+func (s *Service) External(ctx context.Context, subject Subject) error {
+	err := s.Store.InTx(ctx, func(ctx context.Context, tx Tx) error { return recheckExternal(ctx, tx, subject) })
+	if _, refused := errors.AsType[*RefusedError](err); refused {
+		return err
+	}
+	return fault.Store(err)
 }
 
 // List gives a page (from 1) of the subject's live sessions, newest first, and

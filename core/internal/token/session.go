@@ -92,8 +92,9 @@ type Store interface {
 	// Find gives a subject's own session by id, ended ones included, and whether it
 	// is live, or ErrSessionNotFound.
 	Find(ctx context.Context, s Subject, id string) (session Session, live bool, err error)
-	// EpochSum adds the counters of the keys; unknown keys count as zero.
-	EpochSum(ctx context.Context, keys []string) (int64, error)
+	// Epochs adds the counters of the keys, unknown ones counting as zero, and says when
+	// one of them last moved; zero where none ever has.
+	Epochs(ctx context.Context, keys []string) (sum int64, moved time.Time, err error)
 	// TouchUsed sets the last use of many sessions in one transaction. Passed over are
 	// a use from before the present credential was minted, one that is less than
 	// UsageEvery after what is on record (another process may have written that) or

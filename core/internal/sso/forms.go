@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sso
+
+import (
+	"crypto/rand"
+	"regexp"
+	"strings"
+
+	"github.com/dify-sso/dify-sso/pkg/canon"
+)
+
+// The longest claims.
+const (
+	maxIdentity       = 255 // bytes of an issuer or subject id
+	maxConnectionName = 64  // characters
+	maxName           = 128 // characters
+	maxACR            = 255 // bytes
+	maxMethods        = 8
+	maxMethod         = 32 // bytes
+)
+
+var connectionShape = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{1,35}$`)
+
+// IsConnection reports whether text has the form of a connection's id.
+func IsConnection(text string) bool { return connectionShape.MatchString(text) }
+
+// emailShape is printable ASCII without what quotes, separates or groups addresses
+// (RFC 5322 section 3.4), and without a dot at the end of either half.
+var emailShape = regexp.MustCompile(`^[!#-'*+\-./0-9=?A-Z^-~]*[!#-'*+\-/0-9=?A-Z^-~]@[a-z0-9._-]*[a-z0-9]$`)
+
+// Email gives the canonical form of an address as identity providers and people who are
+// looked up by one have it: that of package canon, ASCII alone, the local part unquoted.
+func Email(text string) (string, bool) {
+	email, ok := canon.Email(text)
+	return email, ok && emailShape.MatchString(email)
+}
+
+// printable reports whether text is 1 to max printable ASCII characters without space.
+func printable(text string, max int) bool {
+	return text != "" && len(text) <= max && !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' })
+}
+
+// label reports whether text is empty or a name as it is stored.
+func label(text string, max int) bool {
+	stored, ok := canon.Text(text, max)
+	return text == "" || ok && stored == text
+}
+
+func fitMethods(methods []string) bool {
+	for _, m := range methods {
+		if m == "" || len(m) > maxMethod {
+			return false
+		}
+	}
+	return len(methods) <= maxMethods
+}
+
+// csrfBytes is the strength of a token that lives five minutes.
+const csrfBytes = 16
+
+func drawCSRF() string {
+	var b [csrfBytes]byte
+	_, _ = rand.Read(b[:])
+	return b64.EncodeToString(b[:])
+}

@@ -37,7 +37,7 @@ func New(public *url.URL) *Renderer {
 }
 
 var viewNames = []string{
-	"setup", "signin", "device_entry", "device_authorize", "device_outcome", "sessions", "confirm_end", "security", "activate", "invite_signin", "invite_answer", "declined", "members", "member_edit", "member_remove", "failure",
+	"setup", "signin", "device_entry", "device_authorize", "device_outcome", "device_chooser", "sso_choose", "sso_continue", "sso_authorize", "sso_error", "sessions", "confirm_end", "security", "activate", "invite_signin", "invite_answer", "declined", "members", "member_edit", "member_remove", "failure",
 }
 
 func (r *Renderer) load() {

@@ -80,6 +80,8 @@ const (
 	Expired  Outcome = "expired"
 	Limited  Outcome = "limited"
 	Failed   Outcome = "failed"
+	// SessionGone: the page for a company identity no longer decides.
+	SessionGone Outcome = "session_gone"
 )
 
 // DeviceOutcome is an end view. Wait belongs to Limited.

@@ -61,7 +61,7 @@ var rows = []archtest.Row{
 	{Package: "internal/redisstore", May: []string{"core/internal/authz", "core/internal/devicegrant", "core/internal/token", "pkg/ratelimit", "pkg/ratelimit/redislimit", "pkg/redisdb", "pkg/secret"}},
 	{Package: "internal/sqlstore", May: []string{"migrations", "core/internal/access", "core/internal/account", "core/internal/console", "core/internal/installation", "core/internal/prune", "core/internal/token", "core/internal/workspace", "pkg/audit", "pkg/canon", "pkg/schema", "pkg/seal", "pkg/secret", "pkg/sqlaudit", "pkg/sqldb", "pkg/sqllease", "pkg/sqlseal"}},
 	{Package: "internal/token", May: []string{"core/internal/account", "pkg/audit", "pkg/canon", "pkg/fault", "pkg/secret"}},
-	{Package: "internal/webui", May: []string{"pkg/page"}},
+	{Package: "internal/webui", May: []string{"pkg/page", "pkg/ssocode"}},
 	{Package: "internal/workspace", May: []string{"core/internal/access", "core/internal/account", "core/internal/console", "core/internal/token", "pkg/audit", "pkg/canon", "pkg/fault", "pkg/secret"}},
 }
 

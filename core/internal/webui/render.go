@@ -107,8 +107,11 @@ func Cut(s string) string {
 }
 
 // Foreign gives foreign text in its own direction.
-func (s scene) Foreign(text string) template.HTML {
-	return template.HTML("<bdi>" + template.HTMLEscapeString(Cut(text)) + "</bdi>") //nolint:gosec // escaped here
+func (s scene) Foreign(text string) template.HTML { return s.Whole(Cut(text)) }
+
+// Whole is foreign text whose end matters as much as its start: who somebody is.
+func (scene) Whole(text string) template.HTML {
+	return template.HTML("<bdi>" + template.HTMLEscapeString(text) + "</bdi>") //nolint:gosec // escaped here
 }
 
 // Short is foreign text for where no markup can stand.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/dify-sso/dify-sso/core/internal/webui"
 	"github.com/dify-sso/dify-sso/pkg/page"
+	"github.com/dify-sso/dify-sso/pkg/ssocode"
 )
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -80,13 +81,26 @@ func views() []webui.View {
 	remove.Act = webui.RemoveMember
 	all = append(all, webui.Activate{Invitation: invitation, MinPassword: 8}, webui.InviteSignIn{Invitation: invitation}, webui.InviteAnswer{Invitation: invitation}, webui.InviteAnswer{Invitation: full},
 		webui.Declined{}, webui.Members{}, members, several, edit, unchanged, remove)
+	named := webui.AuthorizeSSO{CSRFToken: "csrf-value", UserCode: "ABCD-3456", Name: "Grace", Email: "grace@corp.example", Connection: "Corp", Issuer: "https://login.corp.example/9122040d-6c67-4c5b-b112-36a304b66dad/v2.0",
+		ClientID: "difyctl", Label: "röck", Address: "2001:db8::1", StartedAt: now.Add(-time.Minute), ExpiresAt: now.Add(time.Minute), TokenEnds: now.Add(time.Hour)}
+	nameless, brought := named, named
+	nameless.Name, brought.Linked = "", true
+	unticked := brought
+	unticked.Unticked = true
+	connections := []webui.SSOConnection{{ID: "corp", Text: "Sign in with Corp"}, {ID: "labs", Text: "röck"}}
+	all = append(all, named, nameless, brought, unticked, webui.Chooser{UserCode: "ABCD-3456"}, webui.SSOContinue{Start: "https://bridge.example/sso/start/x"},
+		webui.SSOChoose{At: "/x", Connections: connections}, webui.SSOChoose{At: "/x", Email: true}, webui.SSOChoose{At: "/x", Connections: connections, Email: true})
+	for _, code := range ssocode.Known() {
+		all = append(all, webui.SSOError{Code: code, Reference: "7K2QD-9XM4P", Again: "/x", Other: "/device"})
+	}
+	all = append(all, webui.SSOError{Code: "none", Other: "/device"})
 	for _, done := range []webui.SecurityDone{webui.PasswordChanged, webui.PasswordAndDevices, webui.OthersEnded} {
 		all = append(all, webui.Security{MinPassword: 8, Done: done})
 	}
 	for _, key := range []string{"setup_code", "email", "name", "workspace_name", "password_short", "password_long", "password_email", "password_invalid", "password_again"} {
 		all = append(all, webui.Setup{MinPassword: 8, Problems: []webui.Problem{{Field: key, Key: "problem." + key, Args: []any{"min", 8}}}})
 	}
-	for _, o := range []webui.Outcome{webui.Approved, webui.Denied, webui.Expired, webui.Limited, webui.Failed} {
+	for _, o := range []webui.Outcome{webui.Approved, webui.Denied, webui.Expired, webui.Limited, webui.Failed, webui.SessionGone} {
 		all = append(all, webui.DeviceOutcome{Outcome: o, Wait: 30})
 	}
 	for _, kind := range []string{"device", "browser", "others"} {

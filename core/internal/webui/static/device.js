@@ -20,6 +20,32 @@
     });
   }
 
+  // Nor does a failure: a page that is loaded again is not one that fails again.
+  if (/[?&]sso_error=/.test(location.search)) history.replaceState(null, "", location.pathname);
+
+  // The page that leads on is not one to come back to.
+  const follow = document.querySelector("a[data-follow]");
+  if (follow) location.replace(follow.href);
+
+  // What allows is dead for some seconds whenever the page comes into view, so that no
+  // press that was meant for something else lands on it.
+  const hold = document.querySelector("[data-hold]");
+  if (hold) {
+    let timer;
+    const wait = () => {
+      clearTimeout(timer);
+      hold.setAttribute("aria-disabled", "true");
+      timer = setTimeout(() => hold.removeAttribute("aria-disabled"), Number(hold.dataset.hold) * 1000);
+    };
+    hold.addEventListener("click", (event) => {
+      if (hold.hasAttribute("aria-disabled")) event.preventDefault();
+    });
+    wait();
+    addEventListener("focus", wait);
+    addEventListener("pageshow", wait);
+    document.addEventListener("visibilitychange", wait);
+  }
+
   // Counted from the server's answer: this machine's clock may be wrong.
   const left = document.querySelector("[data-left]");
   if (left) {

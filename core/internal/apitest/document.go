@@ -78,9 +78,10 @@ func (c checked) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// document is the community edition's, read once.
+// document is that of the Enterprise Edition, which lists all that the other answers too;
+// read once.
 var document = sync.OnceValues(func() (*Contract, error) {
-	raw, err := httpapi.Document(&url.URL{Scheme: "http", Host: "127.0.0.1:5001"}, Version)
+	raw, err := httpapi.Document(&url.URL{Scheme: "http", Host: "127.0.0.1:5001"}, Version, true)
 	if err != nil {
 		return nil, err
 	}

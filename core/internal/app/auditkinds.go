@@ -11,6 +11,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
 	"github.com/dify-sso/dify-sso/core/internal/httpapi"
 	"github.com/dify-sso/dify-sso/core/internal/installation"
+	"github.com/dify-sso/dify-sso/core/internal/sso"
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/core/internal/workspace"
 	"github.com/dify-sso/dify-sso/pkg/audit"
@@ -23,7 +24,7 @@ import (
 // made of it, and a test compares it with the sources.
 func AuditKinds() []audit.Kind {
 	return slices.Concat(access.AuditKinds(), authz.AuditKinds(), console.AuditKinds(), devicegrant.AuditKinds(), httpapi.AuditKinds(),
-		installation.AuditKinds(), limits.AuditKinds(), token.AuditKinds(), workspace.AuditKinds(), []audit.Kind{
+		installation.AuditKinds(), limits.AuditKinds(), sso.AuditKinds(), token.AuditKinds(), workspace.AuditKinds(), []audit.Kind{
 			{Of: envelope.RequestRefused{}, When: "a request of sso-bridge carried no token that lets it in"},
 			{Of: keyset.Reloaded{}, When: "SIGHUP read a key set and put it in force"},
 		})

@@ -3,7 +3,9 @@
 package app
 
 import (
+	"github.com/dify-sso/dify-sso/core/internal/bridgeclient"
 	"github.com/dify-sso/dify-sso/core/internal/httpapi"
+	"github.com/dify-sso/dify-sso/core/internal/sso"
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/pkg/envelope"
 )
@@ -19,13 +21,23 @@ func (s *Settings) kinds() []token.Kind {
 
 // enterprise adds to the routes what the Enterprise Edition has; without it their
 // dependencies stay nil and the routes do not exist.
-func (a *App) enterprise(_ *httpapi.Deps) error {
-	if a.Settings.sso == nil {
+func (a *App) enterprise(deps *httpapi.Deps) error {
+	s := a.Settings
+	if s.sso == nil || !s.CompanyDevices {
 		return nil
 	}
-	// The client of sso-bridge (SSO_BRIDGE_URL, roots, timeout, a.shared) and the SSO
-	// service of the device branch (SSO_DEVICE_ENABLED) are built and put into deps here.
-	return nil
+	public, bridgePublic := s.Public.String(), s.sso.bridgePublic.String()
+	bridge, err := bridgeclient.New(bridgeclient.Deps{
+		Bridge: s.sso.bridge, Public: public, BridgePublic: bridgePublic, Roots: s.sso.roots, Timeout: s.BridgeTimeout, Keys: a.shared, Now: a.opts.Now,
+	})
+	if err != nil {
+		return err
+	}
+	deps.SSO, err = sso.New(sso.Deps{
+		Bridge: bridge, Devices: a.devices, Subjects: a.tokens, Replay: a.Stores.Replay, Keys: a.shared, SecretKey: a.keys.master,
+		Public: public, BridgePublic: bridgePublic, Recorder: a.recorder, Now: a.opts.Now,
+	})
+	return err
 }
 
 // innerRequests admits what sso-bridge asks of core; nil without the Enterprise Edition.

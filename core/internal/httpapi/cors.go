@@ -116,7 +116,7 @@ func (a *api) preflights(rows []row) ([]row, error) {
 		}
 		class[r.path] = r.shared()
 		methods[r.path] = append(methods[r.path], r.method)
-		if r.method == http.MethodGet {
+		if r.answersHead() {
 			methods[r.path] = append(methods[r.path], http.MethodHead)
 		}
 	}

@@ -14,20 +14,30 @@ import (
 	"strings"
 
 	"github.com/dify-sso/dify-sso/core/internal/openapi"
+	"github.com/dify-sso/dify-sso/core/internal/sso"
 	"github.com/dify-sso/dify-sso/pkg/fault"
 	"github.com/dify-sso/dify-sso/pkg/server"
 )
 
+// forBrowsers are routes below the API's path that browsers are sent to, because the
+// cookies of a company sign-in go nowhere else.
+var forBrowsers = []string{devicePath + "/sso-", devicePath + "/approve-external", devicePath + "/deny-external"}
+
 // InDocument reports whether the routes below a path are described by the API's
 // document: all that is not for people's eyes.
 func InDocument(path string) bool {
-	return slices.ContainsFunc([]string{base + "/", "/console/api/", wellKnown}, func(p string) bool { return strings.HasPrefix(path, p) })
+	return !slices.ContainsFunc(forBrowsers, func(p string) bool { return strings.HasPrefix(path, p) }) &&
+		slices.ContainsFunc([]string{base + "/", "/console/api/", wellKnown}, func(p string) bool { return strings.HasPrefix(path, p) })
 }
 
-// Document gives the API's OpenAPI document for a public origin and a version of this
-// program, as GET /openapi/v1/openapi.json serves it.
-func Document(public *url.URL, version string) ([]byte, error) {
-	a := newAPI(Deps{Public: public, Version: version})
+// Document gives the API's OpenAPI document for a public origin, a version of this program
+// and an edition, as GET /openapi/v1/openapi.json serves it.
+func Document(public *url.URL, version string, enterprise bool) ([]byte, error) {
+	d := Deps{Public: public, Version: version}
+	if enterprise {
+		d.SSO = &sso.Service{}
+	}
+	a := newAPI(d)
 	return a.describe(a.table())
 }
 

@@ -107,6 +107,8 @@ type tokenResponse struct {
 	Scope       string           `json:"scope" doc:"scopes, separated by spaces"`
 	SubjectType string           `json:"subject_type" api:"enum=account|external_sso"`
 	Account     *accountJSON     `json:"account"`
+	Email       string           `json:"subject_email,omitempty" doc:"of somebody without an account" api:"format=idn-email"`
+	Issuer      string           `json:"subject_issuer,omitempty" doc:"the identity provider that vouches for them"`
 	Workspaces  []membershipJSON `json:"workspaces"`
 	Default     *string          `json:"default_workspace_id" api:"format=uuid"`
 	TokenID     string           `json:"token_id" doc:"id of the session" api:"format=uuid"`
@@ -155,8 +157,12 @@ func newTokenResponse(r devicegrant.Redeemed) tokenResponse {
 	out := tokenResponse{
 		Token: r.Token.Reveal(), AccessToken: r.Token.Reveal(), TokenType: "Bearer",
 		ExpiresIn: int(s.ExpiresAt.Sub(s.CreatedAt).Seconds()), ExpiresAt: stamp(s.ExpiresAt), Scope: r.Kind.ScopeText(), SubjectType: string(r.Kind.SubjectType),
-		Account:    &accountJSON{ID: s.Subject.AccountID, Email: s.Subject.Email, Name: r.Name},
 		Workspaces: memberships(r.Workspaces), TokenID: s.ID,
+	}
+	if s.Subject.AccountID == "" {
+		out.Email, out.Issuer = s.Subject.Email, s.Subject.Issuer
+	} else {
+		out.Account = &accountJSON{ID: s.Subject.AccountID, Email: s.Subject.Email, Name: r.Name}
 	}
 	if r.Default != "" {
 		out.Default = &r.Default

@@ -44,7 +44,7 @@ func (r row) switched() bool {
 }
 
 // switchable are the callers whose chains have a place for flagGuard.
-var switchable = []caller{open, bearer, cookieRead, cookieWrite, page, pageSigned, pageWrite, pageSignedWrite}
+var switchable = []caller{open, bearer, cookieRead, cookieWrite, page, pageSigned, pageWrite, pageSignedWrite, navigation, grantWrite}
 
 // flagGuard refuses what is switched off, at the place that the chain of the row's caller
 // gives it.

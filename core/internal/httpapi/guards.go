@@ -14,6 +14,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/authz"
 	"github.com/dify-sso/dify-sso/core/internal/console"
 	"github.com/dify-sso/dify-sso/core/internal/installation"
+	"github.com/dify-sso/dify-sso/core/internal/sso"
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/pkg/audit"
 	"github.com/dify-sso/dify-sso/pkg/fault"
@@ -54,6 +55,9 @@ func (a *api) guards(r row) []fiber.Handler {
 	case bearer: // which asks for the flag itself
 		chain = append(chain, a.bearerGuard(r.rule), limit, read)
 	case cookieRead:
+		if r.byGrant != nil {
+			chain = append(chain, byGrantGuard(r.byGrant, flag))
+		}
 		chain = append(chain, a.setUpGuard, a.sessionGuard)
 		chain = append(chain, flag...)
 		chain = append(chain, limit)
@@ -86,6 +90,12 @@ func (a *api) guards(r row) []fiber.Handler {
 		chain = append(chain, limit)
 	case client:
 		chain = append(chain, a.clientGuard, limit, read)
+	case navigation:
+		chain = append(chain, flag...)
+	case grantWrite:
+		chain = append(chain, a.grantViewGuard)
+		chain = append(chain, flag...)
+		chain = append(chain, a.grantGuard, a.grantCSRFGuard(r))
 	}
 	return append(chain, r.handle)
 }
@@ -110,8 +120,12 @@ func (a *api) challenge(class caller) func(f *fault.Error) string {
 			}
 			return ""
 		}
-	case cookieRead, cookieWrite, cookieLoose, signIn, setUp:
+	case cookieRead, cookieWrite, cookieLoose, signIn, setUp, grantWrite:
 		return func(f *fault.Error) string {
+			switch {
+			case errors.Is(f, sso.ErrNoSession), errors.Is(f, sso.ErrInvalidSession):
+				return `Cookie realm="approval"`
+			}
 			if f.Kind() == fault.Unauthenticated {
 				return `Cookie realm="console"`
 			}

@@ -40,7 +40,7 @@ func compareReference(t *testing.T, name string, want []byte) {
 }
 
 func TestReferenceOfTheAPI(t *testing.T) {
-	doc, err := Document(&url.URL{Scheme: "http", Host: "127.0.0.1:5001"}, "")
+	doc, err := Document(&url.URL{Scheme: "http", Host: "127.0.0.1:5001"}, "", false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,6 +51,11 @@ const (
 	// asking takes a browser's question before a page of another origin acts; preflights
 	// alone makes such rows.
 	asking
+	// navigation takes a browser that is sent from page to page: its handler tells on a page
+	// what fails.
+	navigation
+	// grantWrite takes an approval grant, an origin that fits and the grant's CSRF token.
+	grantWrite
 )
 
 // scope says whom a limit of a row counts.
@@ -86,6 +91,8 @@ type row struct {
 	unswitched bool
 	// about describes the route in the API's document.
 	about operation
+	// byGrant answers in place of the chain who asks by an approval grant.
+	byGrant fiber.Handler
 	// first judges the headers before the body is looked at; most rows have none.
 	first  fiber.Handler
 	handle fiber.Handler
@@ -117,8 +124,12 @@ var (
 
 // table is every route of the public listener of this edition, whatever is switched off.
 func (a *api) table() []row {
-	return slices.Concat(a.metaRows(), a.oauthRows(), a.accountRows(), a.workspaceRows(), a.consoleRows(), a.pageRows())
+	return slices.Concat(a.metaRows(), a.oauthRows(), a.accountRows(), a.workspaceRows(), a.consoleRows(), a.pageRows(), a.ssoRows())
 }
+
+// answersHead: a navigation draws, counts and uses things up, and none of it for a
+// preview's HEAD.
+func (r row) answersHead() bool { return r.method == http.MethodGet && r.caller != navigation }
 
 // mount refuses a row that does not say what it needs to.
 func (a *api) mount(app *fiber.App, r row) error {
@@ -131,6 +142,8 @@ func (a *api) mount(app *fiber.App, r row) error {
 		return fail("names no caller")
 	case len(r.media) > 0 && r.body <= 0:
 		return fail("takes a body without a cap")
+	case r.byGrant != nil && r.caller != cookieRead:
+		return fail("answers by approval grant what its caller's chain does not ask for")
 	case r.first != nil && r.caller != open:
 		return fail("has a first guard that its caller's chain does not run")
 	case !r.shareable():
@@ -151,7 +164,7 @@ func (a *api) mount(app *fiber.App, r row) error {
 	}
 	chain := a.guards(r)
 	app.Add(r.method, r.path, chain...)
-	if r.method == http.MethodGet {
+	if r.answersHead() {
 		app.Add(http.MethodHead, r.path, chain...)
 	}
 	return nil

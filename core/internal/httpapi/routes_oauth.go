@@ -9,6 +9,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
 	"github.com/dify-sso/dify-sso/core/internal/limits"
 	"github.com/dify-sso/dify-sso/core/internal/openapi"
+	"github.com/dify-sso/dify-sso/core/internal/sso"
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/pkg/fault"
 	"github.com/dify-sso/dify-sso/pkg/server"
@@ -19,6 +20,7 @@ var decisionFails = []*fault.Error{devicegrant.ErrNotFound, devicegrant.ErrAlrea
 
 // oauthRows are the device authorization grant, introspection and revocation.
 func (a *api) oauthRows() []row {
+	context := a.contextRow()
 	return []row{
 		{method: http.MethodPost, path: base + "/oauth/device/code", caller: open, shape: server.OAuth, media: []string{json, form}, body: small,
 			limits: []limit{{limits.DeviceCodeAddr, byAddress}, {limits.DeviceCodeAll, byInstallation}}, handle: a.deviceAuthorization,
@@ -46,9 +48,22 @@ func (a *api) oauthRows() []row {
 		{method: http.MethodPost, path: base + "/oauth/device/deny", caller: cookieWrite, shape: server.Decision, media: []string{json}, body: small,
 			limits: []limit{{limits.DeviceDecideAccount, byAccount}}, share: credentialed, codes: true, handle: a.deny,
 			about: operation{summary: "Refuse the device that shows a code", body: decisionRequest{}, answers: map[int]any{200: decisionResponse{}}, fails: decisionFails}},
-		{method: http.MethodGet, path: base + "/oauth/device/approval-context", caller: cookieRead, shape: server.Decision,
-			share: credentialedByCode, codes: true, handle: a.approvalContext,
-			about: operation{summary: "What a person decides about who approves a device on a page of their own", query: approvalContextQuery{},
-				answers: map[int]any{http.StatusOK: approvalContext{}}, fails: decisionFails}},
+		context,
 	}
+}
+
+// contextRow is approval-context: the console's by its user code, and where company
+// sign-in is on the approval grant's without one.
+func (a *api) contextRow() row {
+	r := row{method: http.MethodGet, path: base + "/oauth/device/approval-context", caller: cookieRead, shape: server.Decision,
+		share: credentialedByCode, codes: true, handle: a.approvalContext,
+		about: operation{summary: "What a person decides about who approves a device on a page of their own", query: approvalContextQuery{},
+			answers: map[int]any{http.StatusOK: approvalContext{}}, fails: decisionFails}}
+	if a.SSO != nil {
+		r.byGrant = a.grantContext
+		r.about.query = grantContextQuery{}
+		r.about.answers = map[int]any{http.StatusOK: openapi.OneOf{approvalContext{}, grantContext{}}}
+		r.about.fails = append([]*fault.Error{sso.ErrNoSession, sso.ErrCodeGone, sso.ErrCodeResolved, limits.ErrTooMany}, decisionFails...)
+	}
+	return r
 }

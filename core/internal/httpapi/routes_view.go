@@ -21,7 +21,7 @@ type Route struct {
 	// Path is the pattern; a segment that begins with a colon is a parameter.
 	Path string
 	// Caller is the class of caller: open, bearer, cookie, cookie write, cookie or
-	// none, sign-in, set-up, page, signed-in page, form, signed-in form, static or client.
+	// none, sign-in, set-up, page, signed-in page, form, signed-in form, static, client, navigation or approval grant.
 	Caller string
 	// Subjects are the kinds of person whose tokens a bearer route takes.
 	Subjects []token.SubjectType
@@ -57,6 +57,7 @@ func Routes() []Route {
 var callerNames = map[caller]string{
 	open: "open", bearer: "bearer", cookieRead: "cookie", cookieWrite: "cookie write", cookieLoose: "cookie or none", signIn: "sign-in", setUp: "set-up",
 	page: "page", pageSigned: "signed-in page", pageWrite: "form", pageSignedWrite: "signed-in form", static: "static", client: "client", asking: "preflight",
+	navigation: "navigation", grantWrite: "approval grant",
 }
 
 // String names the class.
@@ -68,7 +69,7 @@ func compare(mounted []fiber.Route, rows []row) error {
 	want := map[key]int{}
 	for _, r := range rows {
 		want[key{r.method, r.path}]++
-		if r.method == http.MethodGet {
+		if r.answersHead() {
 			want[key{http.MethodHead, r.path}]++
 		}
 	}

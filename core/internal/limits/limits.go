@@ -44,6 +44,11 @@ const (
 	ConsoleSetupAddr    Name = "console.setup.addr"
 	InviteAcceptAddr    Name = "invite.accept.addr"
 	InviteAccount       Name = "invite.account"
+	SSOInitiateAddr     Name = "sso.initiate.addr"
+	SSOInitiateBrowser  Name = "sso.initiate.browser"
+	SSOCompleteAddr     Name = "sso.complete.addr"
+	SSOContextAddr      Name = "sso.context.addr"
+	SSODecideSubject    Name = "sso.decide.subject"
 )
 
 // Policies are the limits of core with the numbers they have unless RATE_LIMITS says
@@ -68,6 +73,11 @@ func Policies() engine.Policies {
 		engine.Of(ConsoleSetupAddr, 10, time.Hour),
 		engine.Of(InviteAcceptAddr, 20, time.Hour),
 		engine.Of(InviteAccount, 30, time.Hour),
+		engine.Of(SSOInitiateAddr, 600, time.Hour),
+		engine.Of(SSOInitiateBrowser, 30, time.Hour),
+		engine.Of(SSOCompleteAddr, 600, time.Hour),
+		engine.Of(SSOContextAddr, 60, 5*time.Minute),
+		engine.Of(SSODecideSubject, 10, time.Hour),
 	}
 }
 

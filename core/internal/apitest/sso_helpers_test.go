@@ -3,12 +3,16 @@
 package apitest_test
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
 
+	"github.com/dify-sso/dify-sso/core/internal/access"
 	"github.com/dify-sso/dify-sso/core/internal/apitest"
+	"github.com/dify-sso/dify-sso/pkg/audit"
+	"github.com/dify-sso/dify-sso/pkg/secret"
 )
 
 // ssServer is a server of the Enterprise Edition beside a bridge.
@@ -127,4 +131,28 @@ func (s *ssServer) linkIdentity(t testing.TB, who apitest.External) {
 func (s *ssServer) unlinkIdentity(t testing.TB, who apitest.External) {
 	t.Helper()
 	sqlExec(t, s.Server, `DELETE FROM account_identities WHERE issuer = $1 AND subject_id = $2`, who.Issuer, who.ID)
+}
+
+// ssTargets are what a kill may name of somebody.
+func ssTargets(who apitest.External) map[string]access.Target {
+	return map[string]access.Target{
+		"subject": {Issuer: who.Issuer, SubjectID: who.ID}, "email": {Issuer: who.Issuer, Email: who.Email}, "connection": {ConnectionID: apitest.Connection},
+	}
+}
+
+// end ends somebody's access.
+func (s *ssServer) end(t testing.TB, target access.Target) {
+	t.Helper()
+	if _, err := s.App.Access.Kill(context.Background(), target, "test", audit.Operator); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// open gives somebody's e-mail an account.
+func (s *ssServer) open(t testing.TB, email string) {
+	t.Helper()
+	_, err := s.App.Access.CreateAccount(context.Background(), access.NewAccount{Email: email, Name: "x", Password: secret.New(apitest.OwnerPassword)}, audit.Operator)
+	if err != nil {
+		t.Fatal(err)
+	}
 }

@@ -164,22 +164,19 @@ func offerOf(a answer) (sso.Offer, bool) {
 	return offer, true
 }
 
-// ErrAttemptNotFound: the bridge knows no such attempt, or no longer.
-var ErrAttemptNotFound = fault.New(fault.NotFound, "attempt_not_found", "No such login attempt.")
-
 // Trace gives the redacted trace of a login attempt, JSON as the bridge wrote it, for
-// deployment administrators alone. It returns ErrAttemptNotFound or sso.ErrSilent.
+// deployment administrators alone. It returns sso.ErrAttemptNotFound or sso.ErrSilent.
 func (c *Client) Trace(ctx context.Context, reference string) (json.RawMessage, error) {
 	if !ssocode.IsReference(reference) {
-		return nil, ErrAttemptNotFound
+		return nil, sso.ErrAttemptNotFound
 	}
 	missing := false
 	a, err := c.call(ctx, http.MethodGet, tracePath+reference, nil, "", func(a answer) bool {
-		missing = a.status == http.StatusNotFound && a.code() == ErrAttemptNotFound.Code()
+		missing = a.status == http.StatusNotFound && a.code() == sso.ErrAttemptNotFound.Code()
 		return missing || a.status == http.StatusOK && wire.JSON(a.body, &struct{}{}, wire.Ignore) == nil
 	})
 	if err == nil && missing {
-		err = ErrAttemptNotFound
+		err = sso.ErrAttemptNotFound
 	}
 	return a.body, err
 }

@@ -31,6 +31,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/installation"
 	"github.com/dify-sso/dify-sso/core/internal/limits"
 	"github.com/dify-sso/dify-sso/core/internal/operator"
+	"github.com/dify-sso/dify-sso/core/internal/sso"
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/core/internal/workspace"
 	"github.com/dify-sso/dify-sso/pkg/clientip"
@@ -68,6 +69,11 @@ var failures = map[string]*fault.Error{
 	"token.ErrInvalid": token.ErrInvalid, "token.ErrSessionNotFound": token.ErrSessionNotFound, "token.ErrUnknown": token.ErrUnknown,
 	"token.ErrOtherClient": token.ErrOtherClient,
 	"token.ErrHashTaken":   token.ErrHashTaken, "token.ErrCommitUnknown": token.ErrCommitUnknown,
+	"sso.ErrNotConfigured": sso.ErrNotConfigured, "sso.ErrConnectionUnknown": sso.ErrConnectionUnknown, "sso.ErrUnroutable": sso.ErrUnroutable,
+	"sso.ErrChoiceRequired": sso.ErrChoiceRequired, "sso.ErrAttemptNotFound": sso.ErrAttemptNotFound, "sso.ErrSilent": sso.ErrSilent,
+	"sso.ErrNoSession": sso.ErrNoSession, "sso.ErrInvalidSession": sso.ErrInvalidSession, "sso.ErrCodeMismatch": sso.ErrCodeMismatch,
+	"sso.ErrConfirmationRequired": sso.ErrConfirmationRequired, "sso.ErrCodeGone": sso.ErrCodeGone, "sso.ErrCodeResolved": sso.ErrCodeResolved,
+	"sso.ErrEmailIsAccount": sso.ErrEmailIsAccount, "sso.ErrIdentityLinked": sso.ErrIdentityLinked,
 	"fault.ErrInternal": fault.ErrInternal, "fault.ErrUnavailable": fault.ErrUnavailable,
 	"server.ErrNotFound": server.ErrNotFound, "server.ErrMethodNotAllowed": server.ErrMethodNotAllowed, "server.ErrBadRequest": server.ErrBadRequest,
 	"server.ErrTooLarge": server.ErrTooLarge, "server.ErrHeaderTooLarge": server.ErrHeaderTooLarge, "server.ErrUnsupportedMedia": server.ErrUnsupportedMedia,

@@ -292,4 +292,6 @@ func answeredWhere() map[string]string {
 var neverAnswered = map[string]bool{
 	"access.ErrStatus": true, "access.ErrLastAdministrator": true, "account.ErrNotFound": true, "console.ErrUnknown": true, "token.ErrUnknown": true,
 	"devicegrant.ErrUserCodeTaken": true, "token.ErrHashTaken": true, "operator.ErrInvalid": true, "operator.ErrNoAccount": true, "operator.ErrNotEmbedded": true,
+	// What the bridge answers core; browsers are told by a page.
+	"sso.ErrNotConfigured": true, "sso.ErrConnectionUnknown": true, "sso.ErrUnroutable": true, "sso.ErrChoiceRequired": true, "sso.ErrAttemptNotFound": true, "sso.ErrSilent": true,
 }

@@ -71,6 +71,8 @@ var (
 	ErrUnroutable = fault.New(fault.NotFound, "email_domain_unroutable", "No company sign-in takes this address.")
 	// ErrChoiceRequired: several are possible.
 	ErrChoiceRequired = fault.New(fault.Conflict, "connection_choice_required", "Several company sign-ins are possible.")
+	// ErrAttemptNotFound: it knows no such login attempt, or no longer.
+	ErrAttemptNotFound = fault.New(fault.NotFound, "attempt_not_found", "No such login attempt.")
 	// ErrSilent: the bridge did not answer in time, or not as it should.
 	ErrSilent = fault.New(fault.Unavailable, "sso_unavailable", "We cannot sign you in right now. Try again in a minute.")
 )

@@ -58,7 +58,7 @@ var (
 	// ErrCodeResolved: the device grant was decided.
 	ErrCodeResolved = fault.New(fault.Conflict, "user_code_not_pending", "This code has expired or was already used. Start again from the terminal.")
 	// ErrEmailIsAccount: an active account has this e-mail.
-	ErrEmailIsAccount = fault.New(fault.Forbidden, string(ssocode.EmailIsAccount), "This e-mail already has a workspace account. Sign in with that account instead.")
+	ErrEmailIsAccount = fault.New(fault.Forbidden, "email_belongs_to_dify_account", "This e-mail already has a workspace account. Sign in with that account instead.")
 	// ErrIdentityLinked: the identity belongs to an account.
-	ErrIdentityLinked = fault.New(fault.Forbidden, string(ssocode.IdentityLinked), "This company identity belongs to a workspace account. Use that account.")
+	ErrIdentityLinked = fault.New(fault.Forbidden, "sso_identity_linked", "This company identity belongs to a workspace account. Use that account.")
 )

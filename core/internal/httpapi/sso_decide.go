@@ -63,6 +63,7 @@ func byGrantGuard(ask fiber.Handler, flag []fiber.Handler) fiber.Handler {
 // grantContext serves a page what the holder of an approval grant decides about. It
 // changes nothing.
 func (a *api) grantContext(c *fiber.Ctx) error {
+	c.Set(fiber.HeaderReferrerPolicy, "no-referrer")
 	result, err := a.Limits.Take(c.UserContext(), limits.SSOContextAddr, server.ClientScope(c))
 	server.SetRateLimit(c, result)
 	if err != nil {
@@ -81,7 +82,6 @@ func (a *api) grantContext(c *fiber.Ctx) error {
 	if name := q.Name(); name != "" {
 		out.SubjectName = &name
 	}
-	c.Set(fiber.HeaderReferrerPolicy, "no-referrer")
 	return c.JSON(out)
 }
 

@@ -74,6 +74,7 @@ func TestArchitecture(t *testing.T) {
 	archtest.Arrows(t, "core", packages, rows)
 	t.Run("SSO-100 neither sso-bridge nor a SAML library is within reach of core", func(t *testing.T) { archtest.Bans(t, packages, bans[:1]) })
 	archtest.Bans(t, packages, bans[1:])
+	t.Run("SSO-100 nobody reaches what its row bans, core neither the bridge nor a SAML library", func(t *testing.T) { archtest.Bans(t, packages, bans) })
 	archtest.TestsOnly(t, packages)
 }
 

@@ -41,7 +41,7 @@ func noSuchRoutes(t *testing.T, s *apitest.Server, f *dvFaults) {
 }
 
 func TestEditionsOfCompanySignIn(t *testing.T) {
-	t.Run("SSO-01 in the Community Edition its routes do not exist", func(t *testing.T) {
+	t.Run("SSO-01 M-17 in the Community Edition its routes do not exist", func(t *testing.T) {
 		f := &dvFaults{}
 		noSuchRoutes(t, apitest.Start(t, apitest.Wrap(f.wrap)), f)
 	})
@@ -54,7 +54,7 @@ func TestEditionsOfCompanySignIn(t *testing.T) {
 			t.Error("the bridge was asked")
 		}
 	})
-	t.Run("SSO-06 a bridge that is down keeps nobody from what core does alone", func(t *testing.T) {
+	t.Run("SSO-06 OUT-04 a bridge that is down keeps nobody from what core does alone", func(t *testing.T) {
 		bridge := apitest.NewBridge(t)
 		bridge.Close()
 		s := apitest.Start(t, bridge.Option())

@@ -296,6 +296,34 @@ func tokenEpochs(t *testing.T, open OpenDurable) {
 		}
 	})
 
+	t.Run("the newest move of several keys is told, and locking is none", func(t *testing.T) {
+		a, b := open(t)
+		moved := func(keys ...string) time.Time {
+			t.Helper()
+			_, at, err := b.Tokens.Epochs(t.Context(), keys)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return at
+		}
+		lock(t, a, key(1), key(2), key(3))
+		if at := moved(key(1), key(2), key(9)); !at.IsZero() {
+			t.Fatalf("moved at %s", at)
+		}
+		later := start.Add(time.Hour)
+		a.inTx(t, func(ctx context.Context, tx token.Tx) error {
+			return errors.Join(tx.BumpEpoch(ctx, key(1), "test", later), tx.BumpEpoch(ctx, key(2), "test", start))
+		})
+		for _, c := range []struct {
+			keys []string
+			want time.Time
+		}{{[]string{key(2)}, start}, {[]string{key(1), key(2), key(3)}, later}, {[]string{key(2), key(1)}, later}, {[]string{key(3)}, time.Time{}}} {
+			if at := moved(c.keys...); !at.Equal(c.want) {
+				t.Errorf("moved at %s, want %s", at, c.want)
+			}
+		}
+	})
+
 	t.Run("of a transaction that is rolled back nothing is left", func(t *testing.T) {
 		a, b := open(t)
 		boom := errors.New("boom")

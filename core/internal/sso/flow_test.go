@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sso
+
+import (
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"strings"
+	"testing"
+
+	"github.com/dify-sso/dify-sso/pkg/secret"
+)
+
+func TestFlow(t *testing.T) {
+	master := strings.Repeat("m", 32)
+	s := &Service{}
+	var err error
+	if s.nonceKey, err = secret.Derive(secret.New(master), "api.sso.flow_nonce"); err != nil {
+		t.Fatal(err)
+	}
+	if s.codeKey, err = secret.Derive(secret.New(master), "api.device_flow.user_code_digest"); err != nil {
+		t.Fatal(err)
+	}
+	mac := func(info, text string) []byte {
+		key, err := hkdf.Key(sha256.New, []byte(master), nil, info, 32)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := hmac.New(sha256.New, key)
+		m.Write([]byte(text))
+		return m.Sum(nil)
+	}
+	t.Run("SSO-17 what the bridge gets is derived from the cookie and core's own key", func(t *testing.T) {
+		f := newFlow("ABCD-EFGH")
+		value := f.Cookie().Reveal()
+		sum := sha256.Sum256([]byte(value))
+		encode := base64.RawURLEncoding.EncodeToString
+		for name, pair := range map[string][2]string{
+			"binding": {f.binding(), encode(sum[:])}, "nonce": {s.nonce(f), encode(mac("api.sso.flow_nonce", value)[:16])},
+			"code": {s.codeDigest("ABCD-EFGH"), encode(mac("api.device_flow.user_code_digest", "ABCD-EFGH"))},
+		} {
+			if pair[0] != pair[1] {
+				t.Errorf("%s: %s instead of %s", name, pair[0], pair[1])
+			}
+		}
+		if again := newFlow("ABCD-EFGH"); again.binding() == f.binding() || s.nonce(again) == s.nonce(f) {
+			t.Error("two flows are one")
+		}
+		if got, ok := ParseFlow(f.Cookie()); !ok || got != f {
+			t.Errorf("%v, %t", got, ok)
+		}
+	})
+	t.Run("SSO-14 what we did not write in this form is no flow", func(t *testing.T) {
+		random := secret.Random()
+		for _, value := range []string{
+			"", ".", random, random + ".", "." + "ABCD-EFGH", random + ".abcd-efgh", random + ".ABCDEFGH", random + ".ABCD-EFGH.", random + "=.ABCD-EFGH", random[1:] + ".ABCD-EFGH",
+			random + "A.ABCD-EFGH", random[:42] + "+.ABCD-EFGH", " " + random + ".ABCD-EFGH", random + "\n.ABCD-EFGH",
+			strings.Repeat("A", 42) + "B.ABCD-EFGH", // its last bits are not nought
+		} {
+			if _, ok := ParseFlow(secret.New(value)); ok {
+				t.Errorf("%q is taken", value)
+			}
+		}
+	})
+}
+
+func TestEmail(t *testing.T) {
+	for in, want := range map[string]string{
+		"grace@corp.example": "grace@corp.example", " Grace.O'Hopper+1@Corp.Example ": "grace.o'hopper+1@corp.example", "g_h@corp-1.example": "g_h@corp-1.example", "a@b": "a@b",
+		"grâce@corp.example": "", "grace@cörp.example": "", `"grace"@corp.example`: "", "Grace <grace@corp.example>": "", "grace@corp.example.": "", "grace.@corp.example": "",
+		"grace@": "", "@corp.example": "", "a@b@c": "", "gra ce@corp.example": "", "grace@[192.0.2.1]": "", "a,b@corp.example": "", "a;b@corp.example": "", "grace(x)@corp.example": "",
+		strings.Repeat("a", 242) + "@example.org": strings.Repeat("a", 242) + "@example.org", strings.Repeat("a", 243) + "@example.org": "",
+	} {
+		if got, ok := Email(in); ok != (want != "") || ok && got != want {
+			t.Errorf("%q is %q, %t", in, got, ok)
+		}
+	}
+}

@@ -117,7 +117,7 @@ func (a *api) parseInitiate(c *fiber.Ctx) (sso.Start, error) {
 		return sso.Start{}, &sso.RefusedError{Code: ssocode.InvalidRequest}
 	}
 	if start.Connection = connection; typed {
-		canonical, ok := sso.Email(email)
+		canonical, ok := canon.PlainEmail(email)
 		if !ok {
 			return sso.Start{}, &sso.RefusedError{Code: ssocode.InvalidRequest}
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/pkg/audit"
+	"github.com/dify-sso/dify-sso/pkg/canon"
 	"github.com/dify-sso/dify-sso/pkg/envelope"
 	"github.com/dify-sso/dify-sso/pkg/secret"
 	"github.com/dify-sso/dify-sso/pkg/ssocode"
@@ -143,7 +144,7 @@ func wellFormed(c envelope.ExternalSubjectClaims) (kept envelope.ExternalSubject
 // fit judges the claims' forms (docs/specs/v1.0/server/sso.md, Identity). The bridge has
 // judged them; core believes no text that it does not store itself in this form.
 func fit(c envelope.ExternalSubjectClaims) bool {
-	email, ok := Email(c.Email)
+	email, ok := canon.PlainEmail(c.Email)
 	return c.SubjectType == envelope.SubjectExternal &&
 		printable(c.Issuer, maxIdentity) && !strings.HasPrefix(c.Issuer, "dify:") && printable(c.Subject, maxIdentity) && ok && email == c.Email &&
 		IsConnection(c.Connection) && label(c.ConnectionName, maxConnectionName) && c.ConnectionName != "" && ssocode.IsReference(c.Attempt) &&

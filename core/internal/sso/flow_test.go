@@ -65,16 +65,3 @@ func TestFlow(t *testing.T) {
 		}
 	})
 }
-
-func TestEmail(t *testing.T) {
-	for in, want := range map[string]string{
-		"grace@corp.example": "grace@corp.example", " Grace.O'Hopper+1@Corp.Example ": "grace.o'hopper+1@corp.example", "g_h@corp-1.example": "g_h@corp-1.example", "a@b": "a@b",
-		"grâce@corp.example": "", "grace@cörp.example": "", `"grace"@corp.example`: "", "Grace <grace@corp.example>": "", "grace@corp.example.": "", "grace.@corp.example": "",
-		"grace@": "", "@corp.example": "", "a@b@c": "", "gra ce@corp.example": "", "grace@[192.0.2.1]": "", "a,b@corp.example": "", "a;b@corp.example": "", "grace(x)@corp.example": "",
-		strings.Repeat("a", 242) + "@example.org": strings.Repeat("a", 242) + "@example.org", strings.Repeat("a", 243) + "@example.org": "",
-	} {
-		if got, ok := Email(in); ok != (want != "") || ok && got != want {
-			t.Errorf("%q is %q, %t", in, got, ok)
-		}
-	}
-}

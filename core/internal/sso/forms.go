@@ -25,17 +25,6 @@ var connectionShape = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{1,35}$`)
 // IsConnection reports whether text has the form of a connection's id.
 func IsConnection(text string) bool { return connectionShape.MatchString(text) }
 
-// emailShape is printable ASCII without what quotes, separates or groups addresses
-// (RFC 5322 section 3.4), and without a dot at the end of either half.
-var emailShape = regexp.MustCompile(`^[!#-'*+\-./0-9=?A-Z^-~]*[!#-'*+\-/0-9=?A-Z^-~]@[a-z0-9._-]*[a-z0-9]$`)
-
-// Email gives the canonical form of an address as identity providers and people who are
-// looked up by one have it: that of package canon, ASCII alone, the local part unquoted.
-func Email(text string) (string, bool) {
-	email, ok := canon.Email(text)
-	return email, ok && emailShape.MatchString(email)
-}
-
 // printable reports whether text is 1 to max printable ASCII characters without space.
 func printable(text string, max int) bool {
 	return text != "" && len(text) <= max && !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' })

@@ -258,6 +258,14 @@ func Enter(r Route) fiber.Handler {
 	}
 }
 
+// AnswerAs changes how the failures of this request are written: for a route that serves
+// scripts and pages alike.
+func AnswerAs(c *fiber.Ctx, shape Shape) {
+	r := *routeOf(c)
+	r.Shape = shape
+	c.Locals(routeKey, &r)
+}
+
 // Failed notes for the log why a page answers what it does, when the page shows the
 // failure in its own words instead of returning it.
 func Failed(c *fiber.Ctx, err error) { c.Locals(failureKey, fault.Of(err)) }

@@ -26,7 +26,7 @@ var forBrowsers = []string{devicePath + "/sso-", devicePath + "/approve-external
 // InDocument reports whether the routes below a path are described by the API's
 // document: all that is not for people's eyes.
 func InDocument(path string) bool {
-	return !slices.ContainsFunc(forBrowsers, func(p string) bool { return strings.HasPrefix(path, p) }) &&
+	return path != approvalPath && !slices.ContainsFunc(forBrowsers, func(p string) bool { return strings.HasPrefix(path, p) }) &&
 		slices.ContainsFunc([]string{base + "/", "/console/api/", wellKnown}, func(p string) bool { return strings.HasPrefix(path, p) })
 }
 

@@ -75,6 +75,9 @@ func (a *api) guards(r row) []fiber.Handler {
 	case setUp:
 		chain = append(chain, a.signInOriginGuard, limit, read)
 	case page:
+		if r.first != nil {
+			chain = append(chain, r.first)
+		}
 		chain = append(chain, flag...)
 		chain = append(chain, a.loopbackGuard, a.pageGuard)
 	case pageSigned:

@@ -70,7 +70,8 @@ func (a *api) signedPageGuard(c *fiber.Ctx) error {
 // form needs.
 func (a *api) render(c *fiber.Ctx, status int, v webui.View) error {
 	f := webui.Frame{Lang: a.language(c), RequestID: server.RequestID(c), Now: a.Now(), ReturnTo: "/"}
-	if s := signed(c); s != nil {
+	_, external := v.(webui.AuthorizeSSO) // whose person is not whom a console session belongs to
+	if s := signed(c); s != nil && !external {
 		f.Account = &webui.Person{Name: s.Account.Name, Email: s.Account.Email}
 	}
 	f.Switch = a.otherLanguage(c, f.Lang)
@@ -98,7 +99,8 @@ func (a *api) render(c *fiber.Ctx, status int, v webui.View) error {
 // pre-session: they would take it from a form that is open in another tab.
 func hasForm(v webui.View) bool {
 	switch v.(type) {
-	case webui.DeviceOutcome, webui.InviteSignIn, webui.Declined, webui.Failure:
+	case webui.DeviceOutcome, webui.InviteSignIn, webui.Declined, webui.Failure,
+		webui.Chooser, webui.SSOChoose, webui.SSOContinue, webui.SSOError, webui.AuthorizeSSO: // whose tokens are not the session's
 		return false
 	}
 	return true
@@ -144,7 +146,11 @@ func (a *api) otherLanguage(c *fiber.Ctx, lang string) string {
 		q.Set("lang", pagekit.English)
 	}
 	path := c.Path()
-	if c.Method() == http.MethodGet {
+	if strings.HasPrefix(path, devicePath+"/") { // its cookies say the rest
+		if c.Method() != http.MethodGet {
+			path = approvalPath
+		}
+	} else if c.Method() == http.MethodGet {
 		for _, name := range kept {
 			if v := c.Query(name); v != "" {
 				q.Set(name, v)
@@ -152,6 +158,9 @@ func (a *api) otherLanguage(c *fiber.Ctx, lang string) string {
 		}
 		if link := c.Query("token"); path == "/activate" && link != "" {
 			q.Set("token", link)
+		}
+		if path == "/device" {
+			keptOfSSO(c, q)
 		}
 	} else {
 		if page, ok := formPages[path]; ok {

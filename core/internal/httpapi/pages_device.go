@@ -32,6 +32,9 @@ func (a *api) devicePage(c *fiber.Ctx) error {
 	case webui.Approved, webui.Denied:
 		return a.render(c, http.StatusOK, webui.DeviceOutcome{Outcome: outcome})
 	}
+	if comesBack(c) {
+		return a.backFromSSO(c)
+	}
 	code, ok := canon.UserCode(c.Query("user_code"))
 	from, here := a.enteredHere(c, code)
 	if !ok || !here {
@@ -48,6 +51,9 @@ func (a *api) devicePage(c *fiber.Ctx) error {
 		return a.deviceFailure(c, err)
 	}
 	if signed(c) == nil {
+		if a.offersSSO(c.UserContext()) {
+			return a.render(c, http.StatusOK, webui.Chooser{UserCode: code})
+		}
 		return a.redirect(c, "/signin?return_to="+url.QueryEscape("/device?user_code="+code))
 	}
 	return a.askToAllow(c, http.StatusOK, webui.DeviceAuthorize{UserCode: code, Linked: from == devicegrant.Linked}, g)

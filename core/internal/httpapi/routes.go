@@ -93,7 +93,8 @@ type row struct {
 	about operation
 	// byGrant answers in place of the chain who asks by an approval grant.
 	byGrant fiber.Handler
-	// first judges the headers before the body is looked at; most rows have none.
+	// first judges the headers before the body is looked at, or a page's address before who
+	// asks for it; most rows have none.
 	first  fiber.Handler
 	handle fiber.Handler
 }
@@ -144,7 +145,7 @@ func (a *api) mount(app *fiber.App, r row) error {
 		return fail("takes a body without a cap")
 	case r.byGrant != nil && r.caller != cookieRead:
 		return fail("answers by approval grant what its caller's chain does not ask for")
-	case r.first != nil && r.caller != open:
+	case r.first != nil && r.caller != open && r.caller != page:
 		return fail("has a first guard that its caller's chain does not run")
 	case !r.shareable():
 		return fail("shares with other origins what its caller's class keeps")

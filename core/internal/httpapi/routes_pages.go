@@ -18,7 +18,7 @@ func (a *api) pageRows() []row {
 		{method: http.MethodGet, path: "/signin", caller: page, shape: server.Page, handle: a.signInPage},
 		{method: http.MethodPost, path: "/signin", caller: pageWrite, shape: server.Page, media: []string{form}, body: small, handle: a.signInForm},
 		{method: http.MethodPost, path: "/signout", caller: pageSignedWrite, shape: server.Page, media: []string{form}, body: small, handle: a.signOutForm},
-		{method: http.MethodGet, path: "/device", caller: page, shape: server.Page, handle: a.devicePage},
+		{method: http.MethodGet, path: "/device", caller: page, shape: server.Page, first: a.withoutSSO, handle: a.devicePage},
 		{method: http.MethodPost, path: "/device", caller: pageWrite, shape: server.Page, media: []string{form}, body: small, handle: a.deviceEntryForm},
 		{method: http.MethodPost, path: "/device/authorize", caller: pageSignedWrite, shape: server.Page, media: []string{form}, body: small,
 			limits: []limit{{limits.DeviceDecideAccount, byAccount}}, handle: a.deviceDecisionForm},

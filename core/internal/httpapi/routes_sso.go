@@ -22,5 +22,7 @@ func (a *api) ssoRows() []row {
 			handle: a.approveExternal},
 		{method: http.MethodPost, path: devicePath + "/deny-external", caller: grantWrite, shape: server.Decision, media: []string{json, form}, body: small,
 			handle: a.denyExternal},
+		// The browser sends the approval grant nowhere but below devicePath.
+		{method: http.MethodGet, path: approvalPath, caller: page, shape: server.Page, handle: a.approvalPage},
 	}
 }

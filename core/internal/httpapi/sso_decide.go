@@ -218,7 +218,7 @@ func (a *api) grantFailure(c *fiber.Ctx, err error) error {
 	switch {
 	case errors.Is(f, sso.ErrConfirmationRequired):
 		return a.askForGrantTick(c, status)
-	case errors.Is(f, sso.ErrInvalidSession):
+	case f.Kind() == fault.Unauthenticated:
 		return a.render(c, status, webui.DeviceOutcome{Outcome: webui.SessionGone})
 	case errors.Is(f, sso.ErrCodeGone), errors.Is(f, sso.ErrCodeResolved):
 		return a.render(c, status, webui.DeviceOutcome{Outcome: webui.Expired})

@@ -3,6 +3,7 @@
 package apitest
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
@@ -193,6 +194,7 @@ func (b *Bridge) serve(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusInternalServerError, "internal_server_error")
 		return
 	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
 	if answer != nil && answer(w, r) {
 		return
 	}

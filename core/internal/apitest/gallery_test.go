@@ -31,6 +31,10 @@ func pgGallery(t *testing.T, views []pgView) *apitest.Server {
 			_, _ = w.Write(asset.Content)
 			return
 		}
+		if r.URL.Path == "/stays" { // where a script that leads on leads here
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
 		v, ok := byPath[r.URL.Path]
 		if !ok {
 			http.NotFound(w, r)
@@ -42,7 +46,7 @@ func pgGallery(t *testing.T, views []pgView) *apitest.Server {
 			}
 		}
 		w.WriteHeader(v.status)
-		_, _ = w.Write([]byte(v.html))
+		_, _ = w.Write([]byte(strings.ReplaceAll(v.html, pgStart, "/stays")))
 	}))
 	t.Cleanup(ts.Close)
 	return &apitest.Server{URL: ts.URL}

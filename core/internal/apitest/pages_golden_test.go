@@ -55,6 +55,7 @@ func TestEveryViewIsTheOneThatWasLookedAt(t *testing.T) {
 			})
 		}
 		pgDecidingPage(t, lang.html, views)
+		pgDecidingCompanyPage(t, lang.html, views)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/app"
 	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
 	"github.com/dify-sso/dify-sso/pkg/secret"
+	"github.com/dify-sso/dify-sso/pkg/ssocode"
 )
 
 // pgView is one page as the server answered it, with what differs from run to run
@@ -70,6 +71,7 @@ func pgViews(t *testing.T, accept string) []pgView {
 	p.signIn()
 	p.device()
 	p.linked()
+	p.company()
 	p.sessions()
 	p.security()
 	p.invitations()
@@ -105,10 +107,12 @@ var pgVolatile = []struct {
 	with string
 }{
 	{regexp.MustCompile(`(name="token" value="|token=)[A-Za-z0-9_-]{43}`), "${1}Fk3vQ0yT1xW7uB5nZ9aRc2LdEo8HsJm4PgUiYtKbVqX"},
-	{regexp.MustCompile(`name="csrf_token" value="[A-Za-z0-9_-]{43}"`), `name="csrf_token" value="token"`},
+	{regexp.MustCompile(`name="csrf_token" value="[A-Za-z0-9_-]{22,43}"`), `name="csrf_token" value="token"`},
 	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "0197f3a0-5c1e-7d42-9b6e-3f2a8c1d4e5f"},
-	{regexp.MustCompile(`(%3D|\b)[A-HJ-NP-Y3-9]{4}-[A-HJ-NP-Y3-9]{4}\b`), "${1}KM7X-QT4R"},
+	{regexp.MustCompile(`(%3[Dd]|\b)[A-HJ-NP-Y3-9]{4}-[A-HJ-NP-Y3-9]{4}\b`), "${1}KM7X-QT4R"},
 	{regexp.MustCompile(`([^0-9-] ?)[0-9]{2}:[0-9]{2} UTC`), "${1}14:35 UTC"},
+	{regexp.MustCompile(`http://203\.0\.113\.7:[0-9]+/sso/start/[A-Za-z0-9_-]{43}`), pgStart},
+	{regexp.MustCompile(`\b[0-9A-HJKMNP-TV-Z]{5}-[0-9A-HJKMNP-TV-Z]{5}\b`), pgReference},
 	{regexp.MustCompile(`data-left="[0-9]+"`), `data-left="780"`},
 	{regexp.MustCompile(`\b[0-9]+( second|</bdi> ago| 秒)`), "42$1"},
 }
@@ -213,6 +217,35 @@ func (p *pgCollect) linked() {
 	b.Submit("/device", url.Values{"user_code": {c.User}})
 	p.keep(s, "device-authorize-linked", http.StatusOK, b.Submit("/signin", url.Values{"email": {apitest.OwnerEmail}, "password": {apitest.OwnerPassword}}))
 	p.keep(s, "device-authorize-unconfirmed", http.StatusBadRequest, b.Submit("/device/authorize", url.Values{"decision": {"allow"}}))
+}
+
+// pgStart is where a company sign-in begins, as views are recorded.
+const pgStart = "https://bridge.example.com/sso/start/Fk3vQ0yT1xW7uB5nZ9aRc2LdEo8HsJm4PgUiYtKbVqX"
+
+// pgReference is that of every failed company sign-in, as views are recorded.
+const pgReference = "7K2QD-9XM4P"
+
+// company is a sign-in through a company's provider.
+func (p *pgCollect) company() {
+	s, company := apitest.StartCompany(p.t, unlimited(), apitest.Set("DEVICE_VERIFICATION_URI_COMPLETE_ENABLED", "true"))
+	company.Offers("choose_or_email", apitest.Corp, apitest.CompanyConnection{ID: "labs", Name: "Labs", Button: "Sign in with Corp's laboratories on the other side of the river, third floor", Protocol: "oidc"})
+	b, c := p.browser(s), s.Code(p.t, "grace's laptop")
+	p.keep(s, "device-chooser", http.StatusOK, pgEnter(b, c.User))
+	p.keep(s, "sso-choose", http.StatusOK, b.Click(pgInitiate+"?user_code="+c.User))
+	p.keep(s, "sso-continue", http.StatusOK, b.Click(pgInitiate+"?email=grace%40corp.example"))
+	company.Refuses(ssocode.ResponseRefused)
+	p.keep(s, "sso-error", http.StatusOK, b.Click(pgInitiate+"?connection=corp"))
+	company.Refuses("")
+	p.keep(s, "sso-authorize", http.StatusOK, b.Click(pgInitiate+"?connection=corp"))
+	page := b.Page
+	p.keep(s, "sso-session-gone", http.StatusUnauthorized, p.browser(s).Get(pgApproval))
+	b.Page = page
+	wantAnswer(p.t, b.SubmitTo(pgDenyExternal, pgApproveExternal, nil), http.StatusOK, "")
+
+	c = s.Code(p.t, pgPosing)
+	pgFollow(b, c.User)
+	b.Click(pgInitiate + "?connection=corp&user_code=" + c.User)
+	p.keep(s, "sso-authorize-unconfirmed", http.StatusBadRequest, b.SubmitTo(pgDenyExternal, pgApproveExternal, nil))
 }
 
 func (p *pgCollect) sessions() {

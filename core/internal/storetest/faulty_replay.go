@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/dify-sso/dify-sso/pkg/envelope"
+	"github.com/dify-sso/dify-sso/pkg/faulttest"
 )
 
 // FaultyReplay wraps the marks of used messages. Its method is named "Replay.Consume".
@@ -18,5 +19,5 @@ type faultyReplay struct {
 }
 
 func (w faultyReplay) Consume(ctx context.Context, audience envelope.Audience, id string, ttl time.Duration) (bool, error) {
-	return get(ctx, w.f, "Replay.Consume", func() (bool, error) { return w.r.Consume(ctx, audience, id, ttl) })
+	return faulttest.Get(ctx, w.f, "Replay.Consume", func() (bool, error) { return w.r.Consume(ctx, audience, id, ttl) })
 }

@@ -3,8 +3,6 @@
 package httpapi
 
 import (
-	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 
@@ -12,6 +10,7 @@ import (
 
 	"github.com/dify-sso/dify-sso/core/internal/limits"
 	"github.com/dify-sso/dify-sso/core/internal/token"
+	"github.com/dify-sso/dify-sso/pkg/server"
 )
 
 // Route is a row of the public listener's route table as others may read it: tests
@@ -65,33 +64,12 @@ func (c caller) String() string { return callerNames[c] }
 
 // compare finds routes without a row, rows without a route and rows that stand twice.
 func compare(mounted []fiber.Route, rows []row) error {
-	type key struct{ method, path string }
-	want := map[key]int{}
+	table := make([]server.Address, 0, 2*len(rows))
 	for _, r := range rows {
-		want[key{r.method, r.path}]++
+		table = append(table, server.Address{Method: r.method, Path: r.path})
 		if r.answersHead() {
-			want[key{http.MethodHead, r.path}]++
+			table = append(table, server.Address{Method: http.MethodHead, Path: r.path})
 		}
 	}
-	var problems []error
-	say := func(what string, k key) {
-		problems = append(problems, fmt.Errorf("httpapi: route %s %s %s", k.method, k.path, what))
-	}
-	have := map[key]bool{}
-	for _, r := range mounted {
-		k := key{r.Method, r.Path}
-		if want[k] == 0 {
-			say("has no row", k)
-		}
-		have[k] = true
-	}
-	for k, n := range want {
-		if n > 1 {
-			say("has more than one row", k)
-		}
-		if !have[k] {
-			say("is not mounted", k)
-		}
-	}
-	return errors.Join(problems...)
+	return server.Compare(mounted, table)
 }

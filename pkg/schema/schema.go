@@ -143,3 +143,25 @@ func (m *Migrator) current(ctx context.Context) (version int64, err error) {
 	err = m.db.QueryRow(ctx, `SELECT coalesce(max(version_id), 0) FROM `+m.Table+` WHERE is_applied`).Scan(&version)
 	return version, err
 }
+
+// Fit refuses a schema that does not fit this binary, with ErrOlder or ErrNewer. With
+// own an older one is brought up to date first: the database belongs to this process
+// alone.
+func (m *Migrator) Fit(ctx context.Context, own bool) error {
+	status, err := m.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if own && errors.Is(status.Check(), ErrOlder) {
+		if _, err := m.Up(ctx); err != nil {
+			return err
+		}
+		if status, err = m.Status(ctx); err != nil {
+			return err
+		}
+	}
+	if err := status.Check(); err != nil {
+		return fmt.Errorf("%w (it is at version %d, this program at %d)", err, status.Current, status.Target)
+	}
+	return nil
+}

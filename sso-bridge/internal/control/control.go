@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package control
+
+import (
+	"context"
+
+	"github.com/dify-sso/dify-sso/pkg/control"
+	"github.com/dify-sso/dify-sso/pkg/ownkeys"
+	"github.com/dify-sso/dify-sso/sso-bridge/internal/login"
+	"github.com/dify-sso/dify-sso/sso-bridge/internal/operator"
+)
+
+// Service is the name by which commands and the server know each other.
+const Service = "sso-bridge"
+
+// The names of the operations on the wire.
+const (
+	opCreate     = "connection-create"
+	opUpdate     = "connection-update"
+	opList       = "connections"
+	opShow       = "connection"
+	opTest       = "connection-test"
+	opEnable     = "connection-enable"
+	opDisable    = "connection-disable"
+	opDelete     = "connection-delete"
+	opRevisions  = "connection-revisions"
+	opRestore    = "connection-restore"
+	opAttempts   = "attempts"
+	opAttempt    = "attempt"
+	opSecretKey  = "rotate-secret-key"
+	opSealingKey = "rotate-sealing-key"
+)
+
+// NewServer makes a server of the bridge's operations; Service and Operations of d are
+// filled in.
+func NewServer(as func(by control.Caller) operator.Operations, d control.Deps) (*control.Server, error) {
+	d.Service, d.Operations = Service, operations(as)
+	return control.NewServer(d)
+}
+
+// operations are all that a client can ask; as gives them in the name of who asks.
+func operations(as func(by control.Caller) operator.Operations) map[string]control.Operation {
+	type none = struct{}
+	return map[string]control.Operation{
+		opCreate: takes(as, operator.Operations.CreateConnection),
+		opUpdate: takes(as, operator.Operations.UpdateConnection),
+		opList: takes(as, func(o operator.Operations, ctx context.Context, _ none) (operator.Connections, error) {
+			return o.Connections(ctx)
+		}),
+		opShow:      takes(as, operator.Operations.Connection),
+		opTest:      takes(as, operator.Operations.TestConnection),
+		opEnable:    takes(as, operator.Operations.EnableConnection),
+		opDisable:   takes(as, operator.Operations.DisableConnection),
+		opDelete:    takes(as, operator.Operations.DeleteConnection),
+		opRevisions: takes(as, operator.Operations.Revisions),
+		opRestore:   takes(as, operator.Operations.RestoreRevision),
+		opAttempts:  takes(as, operator.Operations.Attempts),
+		opAttempt:   takes(as, operator.Operations.Attempt),
+		opSecretKey: takes(as, func(o operator.Operations, ctx context.Context, _ none) (ownkeys.Rotation, error) {
+			return o.RotateSecretKey(ctx)
+		}),
+		opSealingKey: takes(as, func(o operator.Operations, ctx context.Context, _ none) (operator.SealingKey, error) {
+			return o.RotateSealingKey(ctx)
+		}),
+	}
+}
+
+// takes makes an operation of a method.
+func takes[Q, A any](as func(by control.Caller) operator.Operations, do func(o operator.Operations, ctx context.Context, q Q) (A, error)) control.Operation { //nolint:revive // a method expression has its receiver first
+	return control.Takes(func(ctx context.Context, by control.Caller, q Q) (A, error) { return do(as(by), ctx, q) })
+}
+
+// Client has a serving bridge do what a command asks.
+type Client struct{ *control.Client }
+
+var _ operator.Operations = Client{}
+
+// Connect greets the bridge that serves at the socket. It returns control.ErrNoService
+// when there is none.
+func Connect(ctx context.Context, path, version string) (Client, error) {
+	c, err := control.Connect(ctx, Service, path, version, nil)
+	return Client{c}, err
+}
+
+// CreateConnection implements operator.Operations.
+func (c Client) CreateConnection(ctx context.Context, q operator.Change) (operator.Connection, error) {
+	return control.Call[operator.Connection](ctx, c.Client, opCreate, q)
+}
+
+// UpdateConnection implements operator.Operations.
+func (c Client) UpdateConnection(ctx context.Context, q operator.Change) (operator.Connection, error) {
+	return control.Call[operator.Connection](ctx, c.Client, opUpdate, q)
+}
+
+// Connections implements operator.Operations.
+func (c Client) Connections(ctx context.Context) (operator.Connections, error) {
+	return control.Call[operator.Connections](ctx, c.Client, opList, struct{}{})
+}
+
+// Connection implements operator.Operations.
+func (c Client) Connection(ctx context.Context, q operator.Ref) (operator.Connection, error) {
+	return control.Call[operator.Connection](ctx, c.Client, opShow, q)
+}
+
+// TestConnection implements operator.Operations.
+func (c Client) TestConnection(ctx context.Context, q operator.Test) (operator.TestBegun, error) {
+	return control.Call[operator.TestBegun](ctx, c.Client, opTest, q)
+}
+
+// EnableConnection implements operator.Operations.
+func (c Client) EnableConnection(ctx context.Context, q operator.Enable) (operator.Connection, error) {
+	return control.Call[operator.Connection](ctx, c.Client, opEnable, q)
+}
+
+// DisableConnection implements operator.Operations.
+func (c Client) DisableConnection(ctx context.Context, q operator.End) (operator.Ended, error) {
+	return control.Call[operator.Ended](ctx, c.Client, opDisable, q)
+}
+
+// DeleteConnection implements operator.Operations.
+func (c Client) DeleteConnection(ctx context.Context, q operator.End) (operator.Ended, error) {
+	return control.Call[operator.Ended](ctx, c.Client, opDelete, q)
+}
+
+// Revisions implements operator.Operations.
+func (c Client) Revisions(ctx context.Context, q operator.Ref) (operator.Revisions, error) {
+	return control.Call[operator.Revisions](ctx, c.Client, opRevisions, q)
+}
+
+// RestoreRevision implements operator.Operations.
+func (c Client) RestoreRevision(ctx context.Context, q operator.Restore) (operator.Connection, error) {
+	return control.Call[operator.Connection](ctx, c.Client, opRestore, q)
+}
+
+// Attempts implements operator.Operations.
+func (c Client) Attempts(ctx context.Context, q operator.AttemptQuery) (operator.Attempts, error) {
+	return control.Call[operator.Attempts](ctx, c.Client, opAttempts, q)
+}
+
+// Attempt implements operator.Operations.
+func (c Client) Attempt(ctx context.Context, q operator.Ref) (login.Report, error) {
+	return control.Call[login.Report](ctx, c.Client, opAttempt, q)
+}
+
+// RotateSecretKey implements operator.Operations.
+func (c Client) RotateSecretKey(ctx context.Context) (ownkeys.Rotation, error) {
+	return control.Call[ownkeys.Rotation](ctx, c.Client, opSecretKey, struct{}{})
+}
+
+// RotateSealingKey implements operator.Operations.
+func (c Client) RotateSealingKey(ctx context.Context) (operator.SealingKey, error) {
+	return control.Call[operator.SealingKey](ctx, c.Client, opSealingKey, struct{}{})
+}

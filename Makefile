@@ -12,14 +12,19 @@ help: ## list the targets
 run: build ## build core and serve it on http://127.0.0.1:5001, everything kept in ./data
 	@exec bin/core serve --log-format text
 
+run-ee: build ## core with company sign-in, sso-bridge and a provider for development on 127.0.0.1, everything kept in ./data-ee
+	@go build -o bin/devidp ./sso-bridge/cmd/devidp
+	@exec sh scripts/run-ee.sh
+
 fleet: build ## two cores on one Postgres and one Redis, found or started on this machine
 	@exec sh scripts/fleet.sh
 
 demo: build ## one whole sign-in in this terminal, on a server that it starts and stops
 	@go run ./core/cmd/demo
 
-build: ## static binaries bin/core and bin/difyauth
+build: ## static binaries bin/core, bin/sso-bridge and bin/difyauth
 	@sh scripts/build.sh ./core/cmd/core bin/core $(VERSION)
+	@sh scripts/build.sh ./sso-bridge/cmd/sso-bridge bin/sso-bridge $(VERSION)
 	@sh scripts/build.sh ./pkg/deviceauth/cmd/difyauth bin/difyauth $(VERSION)
 
 man: build ## difyauth's manual pages, into bin/man/man1 (MANPATH=bin/man man difyauth)
@@ -66,9 +71,9 @@ screenshots: ## a picture of every page into .cache/screenshots, and those that 
 	@cp $(GALLERY)/en-sessions-light-900.png docs/images/sessions.png
 
 reference: ## docs/reference and docs/config.md anew, from the code
-	@UPDATE=1 go test -count=1 -run 'Reference' ./core/internal/httpapi ./core/internal/app ./core/internal/apitest
+	@UPDATE=1 go test -count=1 -run 'Reference' ./core/internal/httpapi ./core/internal/app ./core/internal/apitest ./sso-bridge/internal/app
 
 clean: ## remove binaries and pictures; ./data stays
 	@rm -rf bin .cache
 
-.PHONY: help run fleet demo build man test test-fast deps lint fault fuzz guards figures bench screenshots reference clean
+.PHONY: help run run-ee fleet demo build man test test-fast deps lint fault fuzz guards figures bench screenshots reference clean

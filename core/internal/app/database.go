@@ -4,14 +4,13 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/dify-sso/dify-sso/core/internal/sqlstore"
 	"github.com/dify-sso/dify-sso/pkg/config"
 	"github.com/dify-sso/dify-sso/pkg/datadir"
-	"github.com/dify-sso/dify-sso/pkg/schema"
 	"github.com/dify-sso/dify-sso/pkg/secret"
+	"github.com/dify-sso/dify-sso/pkg/settings"
 	"github.com/dify-sso/dify-sso/pkg/sqldb"
 )
 
@@ -20,18 +19,8 @@ const ownerConns = 2
 
 // judgeDatabase checks what a shared database asks for. Its addresses are not repeated.
 func (s *Settings) judgeDatabase(alone bool, problems *config.Problems) {
-	for key, address := range map[string]secret.Text{"DATABASE_URL": s.DatabaseURL, "MIGRATE_DATABASE_URL": s.MigrateDatabaseURL} {
-		if !address.IsZero() && sqldb.CheckPostgres(address.Reveal()) != nil {
-			problems.Add(key, "must be an address such as postgres://user:password@host:5432/database?sslmode=verify-full, its parameters known and characters like @ and / of a password as %%40 and %%2F")
-		}
-	}
-	if s.Embedded() {
-		if !s.MigrateDatabaseURL.IsZero() {
-			problems.Add("MIGRATE_DATABASE_URL", "needs DATABASE_URL")
-		}
-		return
-	}
-	if alone {
+	settings.Postgres(problems, s.DatabaseURL, s.MigrateDatabaseURL)
+	if s.Embedded() || alone {
 		return
 	}
 	if s.SecretKey.IsZero() {
@@ -102,20 +91,5 @@ func fitSchema(ctx context.Context, db sqldb.DB, embedded bool) error {
 	if err != nil {
 		return err
 	}
-	status, err := m.Status(ctx)
-	if err != nil {
-		return err
-	}
-	if embedded && errors.Is(status.Check(), schema.ErrOlder) {
-		if _, err := m.Up(ctx); err != nil {
-			return err
-		}
-		if status, err = m.Status(ctx); err != nil {
-			return err
-		}
-	}
-	if err := status.Check(); err != nil {
-		return fmt.Errorf("%w (it is at version %d, this program at %d)", err, status.Current, status.Target)
-	}
-	return nil
+	return m.Fit(ctx, embedded)
 }

@@ -38,18 +38,3 @@ func judgeInnerKeys(keys []innerKeySetting, problems *config.Problems) {
 		}
 	}
 }
-
-// judgePreviousKey refuses a former key that could not have been one, and one that says
-// that nothing has changed.
-func judgePreviousKey(cfg Config, problems *config.Problems) {
-	const key = "SECRET_KEY_PREVIOUS"
-	switch previous := cfg.SecretKeyPrevious; {
-	case previous.IsZero():
-	case len(previous.Reveal()) < secret.MinMaster:
-		problems.Add(key, "must have at least %d bytes", secret.MinMaster)
-	case cfg.SecretKey.IsZero() && cfg.DatabaseURL.IsZero():
-		problems.Add(key, "needs SECRET_KEY: keys that are kept in DATA_DIR are changed by core admin rotate-secret-key")
-	case previous.Equal(cfg.SecretKey):
-		problems.Add(key, "must differ from SECRET_KEY")
-	}
-}

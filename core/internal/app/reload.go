@@ -5,11 +5,11 @@ package app
 import (
 	"context"
 	"errors"
-	"os"
 
 	"github.com/dify-sso/dify-sso/pkg/audit"
 	"github.com/dify-sso/dify-sso/pkg/config"
 	"github.com/dify-sso/dify-sso/pkg/keyset"
+	"github.com/dify-sso/dify-sso/pkg/ownkeys"
 	"github.com/dify-sso/dify-sso/pkg/telemetry"
 )
 
@@ -41,12 +41,11 @@ func (a *App) reloadKeyset() {
 // apart says which secrets of core's own a set holds.
 func (a *App) apart(set *keyset.Set) (found []error) {
 	var problems config.Problems
-	own := []namedSecret{{"SECRET_KEY", a.keys.master}, {"SECRET_KEY_PREVIOUS", a.keys.previous}}
-	sealing, err := readSealing(a.Settings, a.dir, true)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+	sealing, err := keySource(a.Settings, a.dir).SealingFile()
+	if err != nil {
 		return []error{err}
 	}
-	judgeApart(set, own, sealing, &problems)
+	ownkeys.Apart(set, a.keys.master, a.keys.previous, sealing, &problems)
 	for _, p := range problems {
 		found = append(found, errors.New(p.Key+" "+p.Text))
 	}

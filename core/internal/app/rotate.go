@@ -9,22 +9,15 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
 	"github.com/dify-sso/dify-sso/core/internal/operator"
 	"github.com/dify-sso/dify-sso/pkg/audit"
 	"github.com/dify-sso/dify-sso/pkg/datadir"
-	"github.com/dify-sso/dify-sso/pkg/seal"
-	"github.com/dify-sso/dify-sso/pkg/secret"
+	"github.com/dify-sso/dify-sso/pkg/ownkeys"
 	"github.com/dify-sso/dify-sso/pkg/sqldb"
 )
-
-// previousLife is how long a former key of our own is kept at least. Codes live for
-// minutes; it is pages that stay open overnight.
-const previousLife = 24 * time.Hour
 
 func (k *keys) entries() *devicegrant.Entries {
 	if k.former.entry == nil {
@@ -49,12 +42,11 @@ func (a *App) settleKeys(ctx context.Context) error {
 	if err != nil || adopted {
 		return err
 	}
-	path := a.dir.Path(datadir.PreviousKeyFile)
-	if info, err := os.Stat(path); err == nil && a.opts.Now().Sub(info.ModTime()) > previousLife {
-		a.opts.Log.Info("the former secret key is not needed any more and was removed", slog.String("file", path))
-		return os.Remove(path)
+	removed, err := ownkeys.ForgetPrevious(a.dir, a.opts.Now())
+	if removed != "" && err == nil {
+		a.opts.Log.Info("the former secret key is not needed any more and was removed", slog.String("file", removed))
 	}
-	return nil
+	return err
 }
 
 // keeper keeps the files of an App for commands.
@@ -62,9 +54,7 @@ type keeper struct{ a *App }
 
 var _ operator.Keys = keeper{}
 
-// RotateSecretKey implements operator.Keys. Of our own key the former one is put aside
-// first, then the new one takes its place: whichever step a crash comes after, the next
-// start finds the key of the canary as the present or the former one.
+// RotateSecretKey implements operator.Keys.
 func (k keeper) RotateSecretKey(ctx context.Context, by audit.Actor) (operator.SecretKey, error) {
 	a := k.a
 	a.rotating.Lock()
@@ -73,21 +63,8 @@ func (k keeper) RotateSecretKey(ctx context.Context, by audit.Actor) (operator.S
 		changed, err := a.Installation.AdoptSecretKey(ctx, by)
 		return operator.SecretKey{Changed: changed}, err
 	}
-	previous := a.dir.Path(datadir.PreviousKeyFile)
-	present, err := datadir.ReadPrivate(a.dir.Path(datadir.SecretKeyFile))
-	if err != nil {
-		return operator.SecretKey{}, err
-	}
-	if !secret.New(strings.TrimRight(string(present), "\r\n")).Equal(a.keys.master) {
-		return operator.SecretKey{Restart: true, Previous: previous}, nil // a second rotation would lose the canary's key
-	}
-	if err := a.dir.Replace(datadir.PreviousKeyFile, present); err != nil {
-		return operator.SecretKey{}, err
-	}
-	if err := a.dir.Replace(datadir.SecretKeyFile, []byte(secret.Random()+"\n")); err != nil {
-		return operator.SecretKey{}, err
-	}
-	return operator.SecretKey{Changed: true, Restart: true, Previous: previous}, nil
+	done, err := ownkeys.NewSecretKey(a.dir, a.keys.master)
+	return operator.SecretKey{Changed: done.Changed, Restart: done.Restart, Previous: done.Previous}, err
 }
 
 // RotateSealingKey implements operator.Keys. A key of our own is first in the file before
@@ -117,38 +94,7 @@ func (a *App) drawSealingKey(ctx context.Context, by audit.Actor) error {
 	if _, err := a.Installation.Reseal(ctx, by); err != nil {
 		return err
 	}
-	file, err := datadir.ReadPrivate(a.dir.Path(datadir.SealingKeyFile))
-	if err != nil {
-		return err
-	}
-	ids := a.keys.sealing.IDs()
-	var former string
-	for line := range strings.Lines(string(file)) {
-		if strings.HasPrefix(strings.TrimSpace(line), ids[0]+":") {
-			former = strings.TrimSpace(line) + "\n"
-		}
-	}
-	content := append(seal.NewKeyFile(nextKeyID(ids)), former...)
-	next, err := seal.Parse(content)
-	if err != nil {
-		return err
-	}
-	if err := a.dir.Replace(datadir.SealingKeyFile, content); err != nil {
-		return err
-	}
-	a.keys.sealing.Become(next)
-	return nil
-}
-
-// nextKeyID counts on: k1, k2, k3.
-func nextKeyID(ids []string) string {
-	most := 0
-	for _, id := range ids {
-		if n, err := strconv.Atoi(strings.TrimPrefix(id, "k")); err == nil {
-			most = max(most, n)
-		}
-	}
-	return "k" + strconv.Itoa(most+1)
+	return ownkeys.NewSealingKey(a.dir, a.keys.sealing)
 }
 
 // snapshotPrefix begins the name of a directory that a copy is made in.

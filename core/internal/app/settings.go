@@ -7,13 +7,10 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
-	"time"
 
 	"github.com/dify-sso/dify-sso/core/internal/authz"
 	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
@@ -21,7 +18,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/pkg/config"
 	"github.com/dify-sso/dify-sso/pkg/datadir"
-	"github.com/dify-sso/dify-sso/pkg/secret"
+	"github.com/dify-sso/dify-sso/pkg/settings"
 	"github.com/dify-sso/dify-sso/pkg/telemetry"
 )
 
@@ -110,11 +107,7 @@ func Load(s Sources) (*Settings, error) {
 func judge(cfg Config, problems *config.Problems) *Settings {
 	s := &Settings{Config: cfg}
 	s.judgeAddresses(problems)
-	within := func(key string, value, least, most int) {
-		if value < least || value > most {
-			problems.Add(key, "must be %d to %d", least, most)
-		}
-	}
+	within := func(key string, value, least, most int) { settings.Within(problems, key, value, least, most) }
 	within("OPENAPI_RATE_LIMIT_PER_TOKEN", cfg.RateLimitPerToken, 0, 100_000)
 	within("DEVICE_FLOW_APPROVE_RATE_LIMIT_PER_HOUR", cfg.ApproveRateLimit, 1, 1000)
 	within("DATABASE_MAX_CONNS", cfg.DatabaseMaxConns, 1, 1000)
@@ -128,20 +121,8 @@ func judge(cfg Config, problems *config.Problems) *Settings {
 	within("MAX_HEADER_BYTES", cfg.MaxHeaderBytes, 4096, 65536)
 	within("MAX_CONNECTIONS", cfg.MaxConnections, 16, 1_000_000)
 
-	for key, d := range map[string]time.Duration{"SHUTDOWN_DELAY": cfg.ShutdownDelay, "SHUTDOWN_GRACE": cfg.ShutdownGrace} {
-		if d < 0 || d > 10*time.Minute {
-			problems.Add(key, "must be 0s to 10m")
-		}
-	}
-	for key, d := range map[string]time.Duration{"READ_TIMEOUT": cfg.ReadTimeout, "IDLE_TIMEOUT": cfg.IdleTimeout} {
-		if d < time.Second || d > 10*time.Minute {
-			problems.Add(key, "must be 1s to 10m")
-		}
-	}
-	if !cfg.SecretKey.IsZero() && len(cfg.SecretKey.Reveal()) < secret.MinMaster {
-		problems.Add("SECRET_KEY", "must have at least %d bytes", secret.MinMaster)
-	}
-	judgePreviousKey(cfg, problems)
+	settings.Times(problems, cfg.ShutdownDelay, cfg.ShutdownGrace, cfg.ReadTimeout, cfg.IdleTimeout)
+	settings.SecretKeys(problems, cfg.SecretKey, cfg.SecretKeyPrevious, cfg.DatabaseURL.IsZero(), Program)
 	if !cfg.SetupToken.IsZero() && len(cfg.SetupToken.Reveal()) < minSetupToken {
 		problems.Add("SETUP_TOKEN", "must have at least %d characters", minSetupToken)
 	}
@@ -149,12 +130,7 @@ func judge(cfg Config, problems *config.Problems) *Settings {
 	if cfg.DataDir == "" && cfg.DatabaseURL.IsZero() {
 		problems.Add("DATA_DIR", "must name a directory")
 	}
-	if err := s.level.UnmarshalText([]byte(cfg.LogLevel)); err != nil {
-		problems.Add("LOG_LEVEL", "must be debug, info, warn or error")
-	}
-	if cfg.LogFormat != "json" && cfg.LogFormat != "text" {
-		problems.Add("LOG_FORMAT", "must be json or text")
-	}
+	s.level = settings.Log(problems, cfg.LogLevel, cfg.LogFormat)
 	if len(cfg.KnownClientIDs) == 0 || slices.ContainsFunc(cfg.KnownClientIDs, func(id string) bool { return !devicegrant.ValidClientID(id) }) {
 		problems.Add("OPENAPI_KNOWN_CLIENT_IDS", "must be a comma list of client ids, at least one")
 	}
@@ -171,7 +147,7 @@ func judge(cfg Config, problems *config.Problems) *Settings {
 	s.judgeLimits(problems)
 	s.judgeSwitches(problems)
 	s.judgeCallers(problems)
-	s.judgeTLS(problems)
+	s.tls().Judge(problems)
 	return s
 }
 
@@ -182,15 +158,8 @@ const MaxAuditDays = 36_500
 const minSetupToken = 16
 
 func (s *Settings) judgeAddresses(problems *config.Problems) {
-	for key, address := range map[string]string{"LISTEN": s.Listen, "INNER_LISTEN": s.InnerListen} {
-		if _, port, err := net.SplitHostPort(address); err != nil || port == "" {
-			problems.Add(key, "must be host:port")
-		}
-	}
-	if s.Listen == s.InnerListen && !strings.HasSuffix(s.Listen, ":0") {
-		problems.Add("INNER_LISTEN", "must differ from LISTEN")
-	}
-	public, reason := origin(s.ConsoleAPIURL)
+	settings.Listeners(problems, s.Listen, s.InnerListen)
+	public, reason := settings.Origin(s.ConsoleAPIURL)
 	if reason != "" {
 		problems.Add("CONSOLE_API_URL", "%s", reason)
 	}
@@ -199,34 +168,13 @@ func (s *Settings) judgeAddresses(problems *config.Problems) {
 		s.ConsoleWebURL = s.ConsoleAPIURL
 		return
 	}
-	web, reason := origin(s.ConsoleWebURL)
+	web, reason := settings.Origin(s.ConsoleWebURL)
 	switch {
 	case reason != "":
 		problems.Add("CONSOLE_WEB_URL", "%s", reason)
 	case public != nil && *web != *public:
 		problems.Add("CONSOLE_WEB_URL", "must have the same origin as CONSOLE_API_URL")
 	}
-}
-
-// origin takes an address apart and says what is wrong with it.
-func origin(s string) (*url.URL, string) {
-	u, err := url.Parse(s)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, "must be an address such as https://sso.example.com"
-	}
-	if strings.TrimSuffix(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-		return nil, "must be an address without user, path, query or fragment"
-	}
-	if u.Scheme == "http" && !Loopback(u.Hostname()) {
-		return nil, "must be https unless the host is a loopback address: its cookies would travel in clear"
-	}
-	return &url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host)}, ""
-}
-
-// Loopback reports whether nobody but this machine reaches a host.
-func Loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // judgeLimits reads RATE_LIMITS, which wins over the two settings of one limit each.

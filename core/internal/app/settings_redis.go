@@ -5,6 +5,7 @@ package app
 import (
 	"github.com/dify-sso/dify-sso/pkg/config"
 	"github.com/dify-sso/dify-sso/pkg/redisdb"
+	"github.com/dify-sso/dify-sso/pkg/settings"
 )
 
 // judgeRedis checks where the short-lived store is. Half of a fleet is refused:
@@ -12,12 +13,7 @@ import (
 // logins, and a revoke on one would not reach the other. A command that touches the
 // database alone may leave it out.
 func (s *Settings) judgeRedis(alone bool, problems *config.Problems) {
-	switch store := !s.RedisURL.IsZero(); {
-	case store && s.Embedded():
-		problems.Add("DATABASE_URL", "is required beside REDIS_URL: set both, or neither for one process on its own")
-	case !store && !s.Embedded() && !alone:
-		problems.Add("REDIS_URL", "is required beside DATABASE_URL: set both, or neither for one process on its own")
-	}
+	settings.Fleet(problems, s.DatabaseURL, s.RedisURL, alone)
 	if s.RedisURL.IsZero() {
 		return
 	}

@@ -4,16 +4,14 @@ package app
 
 import (
 	"crypto/x509"
-	"errors"
-	"fmt"
 	"net/url"
 	"os"
 	"time"
 
 	"github.com/dify-sso/dify-sso/pkg/config"
 	"github.com/dify-sso/dify-sso/pkg/keyset"
-	"github.com/dify-sso/dify-sso/pkg/seal"
-	"github.com/dify-sso/dify-sso/pkg/secret"
+	"github.com/dify-sso/dify-sso/pkg/ownkeys"
+	"github.com/dify-sso/dify-sso/pkg/settings"
 )
 
 // ssoSettings are what the settings of the Enterprise Edition become.
@@ -62,17 +60,17 @@ func (s *Settings) judgeEdition(problems *config.Problems) {
 		s.judgeBridge(problems)
 	}
 	if required("SSO_BRIDGE_PUBLIC_URL", s.BridgePublicURL, "") {
-		public, reason := origin(s.BridgePublicURL)
+		public, reason := settings.Origin(s.BridgePublicURL)
 		if reason != "" {
 			problems.Add("SSO_BRIDGE_PUBLIC_URL", "%s", reason)
 		}
 		s.sso.bridgePublic = public
-		if public != nil && s.Public != nil && public.Hostname() == s.Public.Hostname() && !Loopback(public.Hostname()) {
+		if public != nil && s.Public != nil && public.Hostname() == s.Public.Hostname() && !settings.Loopback(public.Hostname()) {
 			s.Warnings = append(s.Warnings, "SSO_BRIDGE_PUBLIC_URL is on the host of CONSOLE_API_URL: browsers send console sessions to sso-bridge too; a host of its own keeps them from it")
 		}
 	}
 	if s.BridgeCAFile != "" {
-		roots, err := readRoots(s.BridgeCAFile)
+		roots, err := settings.Roots(s.BridgeCAFile)
 		if err != nil {
 			problems.Add("SSO_BRIDGE_CA_FILE", "%s", err)
 		}
@@ -89,33 +87,14 @@ func (s *Settings) judgeEdition(problems *config.Problems) {
 // judgeBridge takes SSO_BRIDGE_URL apart. Unlike a public address it may be plain http:
 // whoever runs both in one closed network may choose so.
 func (s *Settings) judgeBridge(problems *config.Problems) {
-	u, err := url.Parse(s.BridgeURL)
-	switch {
-	case err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https":
-		problems.Add("SSO_BRIDGE_URL", "must be an address such as https://sso-bridge.internal:5004")
-		return
-	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" || u.User != nil:
-		problems.Add("SSO_BRIDGE_URL", "must be an address without user, path, query or fragment")
-		return
-	case u.Scheme == "http" && !Loopback(u.Hostname()):
+	bridge, clear, wrong := settings.Inner(s.BridgeURL, "https://sso-bridge.internal:5004")
+	if wrong != "" {
+		problems.Add("SSO_BRIDGE_URL", "%s", wrong)
+	}
+	if clear {
 		s.Warnings = append(s.Warnings, "SSO_BRIDGE_URL is plain http: whoever sits between core and sso-bridge reads who signs in")
 	}
-	s.sso.bridge = &url.URL{Scheme: u.Scheme, Host: u.Host}
-}
-
-func readRoots(path string) (*x509.CertPool, error) {
-	content, err := os.ReadFile(path) //nolint:gosec // the operator names the file
-	if err != nil {
-		return nil, fmt.Errorf("cannot be read: %w", err)
-	}
-	roots, err := x509.SystemCertPool()
-	if err != nil { // a bare container has none: the file is then all
-		roots = x509.NewCertPool()
-	}
-	if !roots.AppendCertsFromPEM(content) {
-		return nil, errors.New("holds no PEM certificate")
-	}
-	return roots, nil
+	s.sso.bridge = bridge
 }
 
 // judgeKeyset reads the key set, so that its problems are listed with all others. The
@@ -133,28 +112,5 @@ func (s *Settings) judgeKeyset(problems *config.Problems) {
 	if s.SealingKeyFile != "" {
 		sealing, _ = os.ReadFile(s.SealingKeyFile) // an unreadable one is reported where it is needed
 	}
-	judgeApart(set, []namedSecret{{"SECRET_KEY", s.SecretKey}, {"SECRET_KEY_PREVIOUS", s.SecretKeyPrevious}}, sealing, problems)
-}
-
-type namedSecret struct {
-	key   string
-	value secret.Text
-}
-
-// judgeApart refuses a secret of core's own that core and sso-bridge share: the bridge
-// could then make what core alone may, and the reverse. Secrets that stand in documents
-// are refused too.
-func judgeApart(set *keyset.Set, own []namedSecret, sealing []byte, problems *config.Problems) {
-	for _, key := range seal.Values(sealing) {
-		own = append(own, namedSecret{"SEALING_KEY_FILE", key})
-	}
-	for _, s := range own {
-		switch {
-		case s.value.IsZero():
-		case set.Holds(s.value):
-			problems.Add(s.key, "must differ from every secret of KEYSET_FILE")
-		case keyset.Published(s.value):
-			problems.Add(s.key, "must not be a secret that stands in public documents")
-		}
-	}
+	ownkeys.Apart(set, s.SecretKey, s.SecretKeyPrevious, sealing, problems)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/dify-sso/dify-sso/pkg/config"
+	"github.com/dify-sso/dify-sso/pkg/settings"
 )
 
 // judgeSwitches checks what opens the API to other origins and what closes it.
@@ -18,7 +19,7 @@ func (s *Settings) judgeSwitches(problems *config.Problems) {
 			problems.Add(key, "%q %s", text, reason)
 			continue
 		}
-		if u, err := url.Parse(text); err == nil && u.Scheme == "http" && !Loopback(u.Hostname()) {
+		if u, err := url.Parse(text); err == nil && u.Scheme == "http" && !settings.Loopback(u.Hostname()) {
 			s.Warnings = append(s.Warnings, key+": "+text+" is plain http: whoever sits between it and a browser can act for its readers")
 		}
 	}

@@ -10,8 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/dify-sso/dify-sso/core/internal/app"
 	"github.com/dify-sso/dify-sso/core/internal/operator"
+	"github.com/dify-sso/dify-sso/pkg/settings"
 )
 
 func (c *command) admin() *cobra.Command {
@@ -93,7 +93,7 @@ output and nowhere else; of a code that was shown the service keeps a digest.
 				}
 				code := answer.Code.Reveal()
 				text := fmt.Sprintf("Set-up code: %s\nType it at %s\n", code, answer.URL)
-				if link, err := url.Parse(answer.URL); err == nil && app.Loopback(link.Hostname()) {
+				if link, err := url.Parse(answer.URL); err == nil && settings.Loopback(link.Hostname()) {
 					link.RawQuery = url.Values{"code": {code}}.Encode()
 					text = fmt.Sprintf("Set-up code: %s\nOr open %s\n", code, link)
 				}

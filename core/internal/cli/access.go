@@ -11,10 +11,11 @@ import (
 
 	"github.com/dify-sso/dify-sso/core/internal/access"
 	"github.com/dify-sso/dify-sso/core/internal/operator"
+	cmdline "github.com/dify-sso/dify-sso/pkg/command"
 )
 
 func (c *command) setStatus() *cobra.Command {
-	cmd := c.outputFlag(&cobra.Command{
+	cmd := c.out.On(&cobra.Command{
 		Use: "set-status EMAIL|ID active|banned|closed", Short: "Ban, close or readmit an account", Args: twoArgs,
 		Long: `Set an account, named by its e-mail or id, to active, banned or closed. One that is
 banned or closed loses every token, browser and open approval at once. Tokens that
@@ -38,9 +39,9 @@ ended do not come back when it is made active again: the person signs in anew.
 					return err
 				}
 				if !done.Changed {
-					return c.print(done, "%s was %s already.\n", done.Email, done.To)
+					return c.out.Print(done, "%s was %s already.\n", done.Email, done.To)
 				}
-				return c.print(done, "%s is %s now and was %s: %s.\n", done.Email, done.To, done.From, counts(done.Receipt))
+				return c.out.Print(done, "%s is %s now and was %s: %s.\n", done.Email, done.To, done.From, counts(done.Receipt))
 			})
 		},
 	})
@@ -50,8 +51,8 @@ ended do not come back when it is made active again: the person signs in anew.
 
 func (c *command) revokeSubject() *cobra.Command {
 	var s operator.Subject
-	cmd := c.outputFlag(&cobra.Command{
-		Use: "revoke-subject (--account ID | --email E | --issuer I (--subject-id S | --email E)) --reason R", Short: "End all access of a person", Args: noArgs,
+	cmd := c.out.On(&cobra.Command{
+		Use: "revoke-subject (--account ID | --email E | --issuer I (--subject-id S | --email E)) --reason R", Short: "End all access of a person", Args: cmdline.NoArgs,
 		Long: `End every token and browser of a person, and refuse each approval that they gave and
 that was not redeemed yet. Their account keeps its status: they can sign in again.
 
@@ -77,7 +78,7 @@ linked to that subject id loses its access too. The reason goes into the audit t
 				if len(receipt.Accounts) > 0 {
 					text += "; account " + strings.Join(receipt.Accounts, ", ")
 				}
-				return c.print(receipt, "%s. Approvals given until %s are refused. Receipt %s.\n", text, stamp(receipt.RefusedFrom), receipt.ID)
+				return c.out.Print(receipt, "%s. Approvals given until %s are refused. Receipt %s.\n", text, stamp(receipt.RefusedFrom), receipt.ID)
 			})
 		},
 	})

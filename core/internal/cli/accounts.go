@@ -13,6 +13,7 @@ import (
 
 	"github.com/dify-sso/dify-sso/core/internal/access"
 	"github.com/dify-sso/dify-sso/core/internal/operator"
+	cmdline "github.com/dify-sso/dify-sso/pkg/command"
 )
 
 // firstArgument is what a refusal calls an account that was named by position.
@@ -23,7 +24,7 @@ func (c *command) passwordFlag(cmd *cobra.Command) (read func() (operator.Passed
 	file := cmd.Flags().String("password-file", "", "file whose first line is the password, or -")
 	return func() (operator.Passed, error) {
 		if *file == "" {
-			return operator.Passed{}, usageError{errors.New("--password-file is required: a file, or - for standard input")}
+			return operator.Passed{}, cmdline.Usage(errors.New("--password-file is required: a file, or - for standard input"))
 		}
 		password, err := c.reveal(*file)
 		if err != nil {
@@ -36,8 +37,8 @@ func (c *command) passwordFlag(cmd *cobra.Command) (read func() (operator.Passed
 func (c *command) createAccount() *cobra.Command {
 	var p operator.Person
 	var read func() (operator.Passed, error)
-	cmd := c.outputFlag(&cobra.Command{
-		Use: "create-account --email E --name N --password-file F", Short: "Create an active account", Args: noArgs,
+	cmd := c.out.On(&cobra.Command{
+		Use: "create-account --email E --name N --password-file F", Short: "Create an active account", Args: cmdline.NoArgs,
 		Long: `Create an account that can sign in at once. It is a member of no workspace; an
 invitation makes it one. The password is the first line of --password-file, or of
 standard input for "-". An e-mail belongs to one account, whatever its status.
@@ -63,7 +64,7 @@ are revoked: from now on the e-mail is the account's.
 				if n := made.Receipt.TokensRevoked; n > 0 {
 					text = " " + plural(n, "token") + " of people who had this e-mail without an account revoked."
 				}
-				return c.print(made, "Account %s created for %s.%s\n", made.AccountID, made.Email, text)
+				return c.out.Print(made, "Account %s created for %s.%s\n", made.AccountID, made.Email, text)
 			})
 		},
 	})
@@ -76,7 +77,7 @@ are revoked: from now on the e-mail is the account's.
 func (c *command) setPassword() *cobra.Command {
 	var p operator.Password
 	var read func() (operator.Passed, error)
-	cmd := c.outputFlag(&cobra.Command{
+	cmd := c.out.On(&cobra.Command{
 		Use: "set-password EMAIL|ID --password-file F", Short: "Give an account another password", Args: oneArg,
 		Long: `Give an account another password, without knowing the old one. Every browser of it is
 signed out, and approvals that no device has fetched yet are refused. Devices stay
@@ -109,7 +110,7 @@ signed in unless --revoke-tokens is given. The password is the first line of
 				if set.Status != "active" {
 					text = fmt.Sprintf(" The account is %s and signs in once it is active: core admin set-status %s active", set.Status, set.Email)
 				}
-				return c.print(set, "The password of %s is set: %s.%s\n", set.Email, counts(set.Receipt), text)
+				return c.out.Print(set, "The password of %s is set: %s.%s\n", set.Email, counts(set.Receipt), text)
 			})
 		},
 	})
@@ -152,18 +153,18 @@ func (c *command) setAdministrator(cmd *cobra.Command, to bool, is string) *cobr
 				return err
 			}
 			if !done.Changed {
-				return c.print(done, "%s %s: nothing to change.\n", done.Email, is)
+				return c.out.Print(done, "%s %s: nothing to change.\n", done.Email, is)
 			}
-			return c.print(done, "%s %s now.\n", done.Email, is)
+			return c.out.Print(done, "%s %s now.\n", done.Email, is)
 		})
 	}
-	return c.outputFlag(cmd)
+	return c.out.On(cmd)
 }
 
 func (c *command) listAccounts() *cobra.Command {
 	q := operator.AccountQuery{}
-	cmd := c.outputFlag(&cobra.Command{
-		Use: "list-accounts", Short: "List accounts, the newest first", Args: noArgs,
+	cmd := c.out.On(&cobra.Command{
+		Use: "list-accounts", Short: "List accounts, the newest first", Args: cmdline.NoArgs,
 		Long: `List accounts, the newest first, page by page. Times are UTC.
 
   core admin list-accounts --status banned
@@ -179,8 +180,8 @@ func (c *command) listAccounts() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if c.output == "json" {
-					return c.print(list, "")
+				if c.out.JSON() {
+					return c.out.Print(list, "")
 				}
 				return c.accountTable(list)
 			})

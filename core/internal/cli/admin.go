@@ -11,11 +11,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dify-sso/dify-sso/core/internal/operator"
+	cmdline "github.com/dify-sso/dify-sso/pkg/command"
 	"github.com/dify-sso/dify-sso/pkg/settings"
 )
 
 func (c *command) admin() *cobra.Command {
-	return group(&cobra.Command{Use: "admin", Short: "What an operator does, beside a running server or without one",
+	return cmdline.Group(&cobra.Command{Use: "admin", Short: "What an operator does, beside a running server or without one",
 		Long: `Each of these asks the server that is running on DATA_DIR, over a socket in it, and
 without one does it itself. Run them as the user who runs the server, or as root.
 
@@ -42,8 +43,8 @@ A terminal is asked before anything ends; --yes says so in advance.`},
 
 func (c *command) createOwner() *cobra.Command {
 	var email, name, workspace, passwordFile string
-	cmd := c.outputFlag(&cobra.Command{
-		Use: "create-owner", Short: "Create the first account and its workspace, once", Args: noArgs,
+	cmd := c.out.On(&cobra.Command{
+		Use: "create-owner", Short: "Create the first account and its workspace, once", Args: cmdline.NoArgs,
 		Long: `Create the first account and its workspace, in place of the set-up page.
 The password is the first line of --password-file, or of standard input for "-",
 so that it stands neither in the shell's history nor in the process list:
@@ -51,7 +52,7 @@ so that it stands neither in the shell's history nor in the process list:
   core admin create-owner --email ada@example.com --name Ada --workspace Engines --password-file -`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if passwordFile == "" {
-				return usageError{errors.New("--password-file is required: a file, or - for standard input")}
+				return cmdline.Usage(errors.New("--password-file is required: a file, or - for standard input"))
 			}
 			password, err := c.reveal(passwordFile)
 			if err != nil {
@@ -66,7 +67,7 @@ so that it stands neither in the shell's history nor in the process list:
 				if err != nil {
 					return err
 				}
-				return c.print(made, "Owner %s created. Sign in at %s\n", made.Email, made.URL)
+				return c.out.Print(made, "Owner %s created. Sign in at %s\n", made.Email, made.URL)
 			})
 		},
 	})
@@ -78,8 +79,8 @@ so that it stands neither in the shell's history nor in the process list:
 }
 
 func (c *command) setupCode() *cobra.Command {
-	return c.outputFlag(&cobra.Command{
-		Use: "setup-code", Short: "Draw a new set-up code and void the former", Args: noArgs,
+	return c.out.On(&cobra.Command{
+		Use: "setup-code", Short: "Draw a new set-up code and void the former", Args: cmdline.NoArgs,
 		Long: `Draw a new code for the page /setup and void the former. The code goes to standard
 output and nowhere else; of a code that was shown the service keeps a digest.
 
@@ -97,7 +98,7 @@ output and nowhere else; of a code that was shown the service keeps a digest.
 					link.RawQuery = url.Values{"code": {code}}.Encode()
 					text = fmt.Sprintf("Set-up code: %s\nOr open %s\n", code, link)
 				}
-				return c.print(answer, "%s", text)
+				return c.out.Print(answer, "%s", text)
 			})
 		},
 	})

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	cmdline "github.com/dify-sso/dify-sso/pkg/command"
 	"github.com/dify-sso/dify-sso/pkg/fault"
 )
 
@@ -34,7 +35,7 @@ func flagged(err error, names map[string]string) error {
 		})
 		parts = append(parts, strings.Join(flags, ", ")+": "+said)
 	}
-	return usageError{errors.New(strings.Join(parts, "; "))}
+	return cmdline.Usage(errors.New(strings.Join(parts, "; ")))
 }
 
 // flagOf is what the person typed for a member: workspace_name is --workspace.
@@ -86,7 +87,7 @@ func twoArgs(cmd *cobra.Command, args []string) error { return exactly(cmd, args
 
 func exactly(cmd *cobra.Command, args []string, n int) error {
 	if len(args) != n {
-		return usageError{fmt.Errorf("%d arguments given, and it is: %s", len(args), cmd.UseLine())}
+		return cmdline.Usage(fmt.Errorf("%d arguments given, and it is: %s", len(args), cmd.UseLine()))
 	}
 	return nil
 }

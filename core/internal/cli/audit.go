@@ -9,10 +9,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dify-sso/dify-sso/core/internal/app"
+	cmdline "github.com/dify-sso/dify-sso/pkg/command"
 )
 
 func (c *command) audit() *cobra.Command {
-	return group(&cobra.Command{Use: "audit", Short: "Read, export and prune audit events",
+	return cmdline.Group(&cobra.Command{Use: "audit", Short: "Read, export and prune audit events",
 		Long: `Read, export and prune audit events. All three open the database themselves, beside
 running servers or without one; list and export need no more than the right to read.
 
@@ -25,8 +26,8 @@ docs/reference/audit-events.md describes every event.`}, c.auditList(), c.auditE
 
 func (c *command) auditPrune() *cobra.Command {
 	var days int
-	cmd := c.outputFlag(&cobra.Command{
-		Use: "prune", Short: "Delete audit events that are older than so many days", Args: noArgs,
+	cmd := c.out.On(&cobra.Command{
+		Use: "prune", Short: "Delete audit events that are older than so many days", Args: cmdline.NoArgs,
 		Long: `Delete audit events that are older than --older-than days, or than
 AUDIT_RETENTION_DAYS where that is not given; 0 keeps every event. Nothing else
 ever deletes one, so call it from a timer. Servers go on meanwhile, and of two
@@ -43,10 +44,10 @@ calls at once one is refused.
 				days = s.AuditRetentionDays
 			}
 			if days < 0 || days > app.MaxAuditDays {
-				return usageError{fmt.Errorf("--older-than must be 0 to %d", app.MaxAuditDays)}
+				return cmdline.Usage(fmt.Errorf("--older-than must be 0 to %d", app.MaxAuditDays))
 			}
 			if days == 0 {
-				return c.print(map[string]any{"deleted": 0, "older_than_days": 0, "before": nil},
+				return c.out.Print(map[string]any{"deleted": 0, "older_than_days": 0, "before": nil},
 					"Every audit event is kept: AUDIT_RETENTION_DAYS and --older-than are 0. Nothing was deleted.\n")
 			}
 			before := c.now().Add(-time.Duration(days) * 24 * time.Hour).UTC().Truncate(time.Second)
@@ -54,7 +55,7 @@ calls at once one is refused.
 			if err != nil {
 				return err
 			}
-			return c.print(map[string]any{"deleted": deleted, "older_than_days": days, "before": before},
+			return c.out.Print(map[string]any{"deleted": deleted, "older_than_days": days, "before": before},
 				"%d audit events from before %s deleted.\n", deleted, before.Format(time.RFC3339))
 		},
 	})

@@ -18,6 +18,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/sqlstore"
 	"github.com/dify-sso/dify-sso/pkg/audit"
 	"github.com/dify-sso/dify-sso/pkg/canon"
+	cmdline "github.com/dify-sso/dify-sso/pkg/command"
 )
 
 const (
@@ -42,8 +43,8 @@ type auditExported struct {
 func (c *command) auditExport() *cobra.Command {
 	var f auditFilter
 	var until, after, to string
-	cmd := c.outputFlag(&cobra.Command{
-		Use: "export", Short: "Write audit events as JSON lines, the oldest first", Args: noArgs,
+	cmd := c.out.On(&cobra.Command{
+		Use: "export", Short: "Write audit events as JSON lines, the oldest first", Args: cmdline.NoArgs,
 		Long: `Write audit events as JSON lines, the oldest first, to standard output or to --to FILE
 (made with mode 0600), beside running servers or without one. However long the trail
 is, a page at a time is in memory.
@@ -64,7 +65,7 @@ servers may still be writing some that belong between them; --until 0s takes the
 				return err
 			}
 			if after != "" && !canon.IsID(after) {
-				return usageError{errors.New("--after must be the id of an event, such as the last line of an export has")}
+				return cmdline.Usage(errors.New("--after must be the id of an event, such as the last line of an export has"))
 			}
 			return c.onTrail(cmd, func(ctx context.Context, trail sqlstore.AuditTrail) error {
 				if err := f.who(ctx, trail, &filter); err != nil {
@@ -115,7 +116,7 @@ func (c *command) exportTo(ctx context.Context, to string, resumes bool, export 
 		return fmt.Errorf("--to: %w", err)
 	}
 	done.File = to
-	return c.print(done, "%s exported to %s.\n", plural(done.Exported, "event"), to)
+	return c.out.Print(done, "%s exported to %s.\n", plural(done.Exported, "event"), to)
 }
 
 // export writes page after page. Each begins behind the last event of the one before, so

@@ -20,6 +20,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/pkg/audit"
 	"github.com/dify-sso/dify-sso/pkg/canon"
+	cmdline "github.com/dify-sso/dify-sso/pkg/command"
 )
 
 // auditLine is an event as list and export write it, under the names of the columns.
@@ -83,7 +84,7 @@ func (f *auditFilter) parse(now time.Time) (out audit.Filter, err error) {
 		err = errors.New("--account must be an account's id or e-mail")
 	}
 	if err != nil {
-		return out, usageError{err}
+		return out, cmdline.Usage(err)
 	}
 	out.Name, out.SubjectKey, out.TokenID = f.event, f.subject, f.token
 	return out, nil
@@ -100,7 +101,7 @@ func moment(flag, given string, now time.Time) (time.Time, error) {
 	if ago, err := time.ParseDuration(given); err == nil && ago >= 0 {
 		return now.Add(-ago).UTC(), nil
 	}
-	return time.Time{}, usageError{fmt.Errorf("%s must be a time such as 2026-01-31T00:00:00Z or a duration such as 36h", flag)}
+	return time.Time{}, cmdline.Usage(fmt.Errorf("%s must be a time such as 2026-01-31T00:00:00Z or a duration such as 36h", flag))
 }
 
 // who completes a filter by the account it names.
@@ -151,8 +152,8 @@ type auditList struct {
 func (c *command) auditList() *cobra.Command {
 	var f auditFilter
 	limit := tokenRows
-	cmd := c.outputFlag(&cobra.Command{
-		Use: "list", Short: "List audit events, the newest first", Args: noArgs,
+	cmd := c.out.On(&cobra.Command{
+		Use: "list", Short: "List audit events, the newest first", Args: cmdline.NoArgs,
 		Long: fmt.Sprintf(`List audit events, the newest first, beside running servers or without one. Times are
 UTC. --limit is 1 to %d; for more take "core audit export".
 
@@ -169,7 +170,7 @@ they look through all events of that time. -o json gives {"limit","has_more","da
 				return err
 			}
 			if limit < 1 || limit > maxListed {
-				return usageError{fmt.Errorf("--limit must be 1 to %d", maxListed)}
+				return cmdline.Usage(fmt.Errorf("--limit must be 1 to %d", maxListed))
 			}
 			return c.onTrail(cmd, func(ctx context.Context, trail sqlstore.AuditTrail) error {
 				if err := f.who(ctx, trail, &filter); err != nil {
@@ -183,8 +184,8 @@ they look through all events of that time. -o json gives {"limit","has_more","da
 				for _, e := range events[:min(limit, len(events))] {
 					list.Data = append(list.Data, lineOf(e))
 				}
-				if c.output == "json" {
-					return c.print(list, "")
+				if c.out.JSON() {
+					return c.out.Print(list, "")
 				}
 				return c.auditTable(list)
 			})

@@ -15,6 +15,7 @@ import (
 
 	"github.com/dify-sso/dify-sso/core/internal/app"
 	"github.com/dify-sso/dify-sso/core/internal/operator"
+	cmdline "github.com/dify-sso/dify-sso/pkg/command"
 )
 
 // backedUp is the answer of backup, restored that of restore.
@@ -29,8 +30,8 @@ type backedUp struct {
 
 func (c *command) backup() *cobra.Command {
 	var to string
-	cmd := c.outputFlag(&cobra.Command{
-		Use: "backup --to FILE", Short: "Copy everything that is kept in DATA_DIR, beside a running server", Args: noArgs,
+	cmd := c.out.On(&cobra.Command{
+		Use: "backup --to FILE", Short: "Copy everything that is kept in DATA_DIR, beside a running server", Args: cmdline.NoArgs,
 		Long: `Copy the database, as it is at one moment, and the keys that lie beside it into one
 file of mode 0600. The server goes on meanwhile. The file is the whole installation:
 keep it as you keep its keys. --to - writes to standard output, for a program that
@@ -43,10 +44,10 @@ Keys that you give yourself (SECRET_KEY, SEALING_KEY_FILE) are not in it. With P
 use pg_dump (docs/operating/fleet.md).`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if to == "" {
-				return usageError{errors.New("--to is required: a file, or - for standard output")}
+				return cmdline.Usage(errors.New("--to is required: a file, or - for standard output"))
 			}
-			if to == "-" && (c.Terminal || c.output == "json") {
-				return usageError{errors.New("--to - writes the copy itself to standard output: send it to a file or a program, without -o json")}
+			if to == "-" && (c.Terminal || c.out.JSON()) {
+				return cmdline.Usage(errors.New("--to - writes the copy itself to standard output: send it to a file or a program, without -o json"))
 			}
 			return c.onExisting(cmd, func(ctx context.Context, by operator.Operations) error {
 				s, err := by.Snapshot(ctx)
@@ -61,7 +62,7 @@ use pg_dump (docs/operating/fleet.md).`,
 				if err != nil {
 					return err
 				}
-				return c.print(backedUp{File: to, Size: size, Schema: s.Schema, Version: s.Version, MadeAt: s.MadeAt, Files: s.Files},
+				return c.out.Print(backedUp{File: to, Size: size, Schema: s.Schema, Version: s.Version, MadeAt: s.MadeAt, Files: s.Files},
 					"%s holds the installation as of %s (%d bytes). Whoever has this file has the installation.\n", to, s.MadeAt.Format(time.RFC3339), size)
 			})
 		},
@@ -93,8 +94,8 @@ func packInto(path string, s operator.Snapshot) (size int64, err error) {
 
 func (c *command) restore() *cobra.Command {
 	var from string
-	cmd := c.outputFlag(&cobra.Command{
-		Use: "restore --from FILE", Short: "Bring a copy of \"core admin backup\" back, into an empty DATA_DIR", Args: noArgs,
+	cmd := c.out.On(&cobra.Command{
+		Use: "restore --from FILE", Short: "Bring a copy of \"core admin backup\" back, into an empty DATA_DIR", Args: cmdline.NoArgs,
 		Long: `Bring back what "core admin backup" has copied. DATA_DIR must be empty or missing; keys
 that you have put there may stay. Nothing is put in place before the copy was read to
 its end and its keys were found to fit its database.
@@ -105,7 +106,7 @@ its end and its keys were found to fit its database.
 What was ended after the copy was made is alive again: end it again before core serves.`,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if from == "" {
-				return usageError{errors.New("--from is required: a file, or - for standard input")}
+				return cmdline.Usage(errors.New("--from is required: a file, or - for standard input"))
 			}
 			s, err := c.settings(cmd)
 			if err != nil {
@@ -132,7 +133,7 @@ What was ended after the copy was made is alive again: end it again before core 
 			if err != nil {
 				return err
 			}
-			return c.print(m, "%s holds the installation as of %s. What was ended after that is alive again: end it now, then start core.\n", s.DataDir, m.MadeAt.Format(time.RFC3339))
+			return c.out.Print(m, "%s holds the installation as of %s. What was ended after that is alive again: end it now, then start core.\n", s.DataDir, m.MadeAt.Format(time.RFC3339))
 		},
 	})
 	cmd.Flags().StringVar(&from, "from", "", "file to read, or - for standard input")

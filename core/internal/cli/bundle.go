@@ -12,12 +12,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dify-sso/dify-sso/core/internal/operator"
+	cmdline "github.com/dify-sso/dify-sso/pkg/command"
 )
 
 func (c *command) supportBundle() *cobra.Command {
 	var to string
 	cmd := &cobra.Command{
-		Use: "support-bundle --to FILE", Short: "Write down what somebody who helps needs to know, and no secret", Args: noArgs,
+		Use: "support-bundle --to FILE", Short: "Write down what somebody who helps needs to know, and no secret", Args: cmdline.NoArgs,
 		Long: `Write one JSON file that can be handed to somebody else: version, settings, whether the
 stores answer, the schema, and the names and times of the newest audit events. Settings
 show a value only where it is a number, a switch or a duration; no secret, address,
@@ -27,7 +28,7 @@ name, token or log line is in it. Read it before you send it: it is short.
   core admin support-bundle --to -`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if to == "" {
-				return usageError{errors.New("--to is required: a file, or - for standard output")}
+				return cmdline.Usage(errors.New("--to is required: a file, or - for standard output"))
 			}
 			return c.onExisting(cmd, func(ctx context.Context, by operator.Operations) error {
 				bundle, err := by.Bundle(ctx)

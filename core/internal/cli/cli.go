@@ -4,14 +4,10 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -19,16 +15,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dify-sso/dify-sso/core/internal/app"
-	"github.com/dify-sso/dify-sso/pkg/config"
-	"github.com/dify-sso/dify-sso/pkg/fault"
+	cmdline "github.com/dify-sso/dify-sso/pkg/command"
 	"github.com/dify-sso/dify-sso/pkg/secret"
-)
-
-// Exit codes.
-const (
-	exitOK      = 0
-	exitFailure = 1
-	exitUsage   = 2 // wrong arguments or settings
 )
 
 // Env is what a command finds around it.
@@ -59,7 +47,7 @@ func System(version string) Env {
 	return Env{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Environ: os.Environ(),
 		Terminal: isatty.IsTerminal(os.Stdout.Fd()), Asks: isatty.IsTerminal(os.Stdin.Fd()),
-		Watched: isatty.IsTerminal(os.Stderr.Fd()), Version: strings.TrimPrefix(version, "v"), Signals: untilSignal, Client: client(),
+		Watched: isatty.IsTerminal(os.Stderr.Fd()), Version: strings.TrimPrefix(version, "v"), Signals: cmdline.UntilSignal, Client: client(),
 	}
 }
 
@@ -85,53 +73,25 @@ func client() string {
 	return beside
 }
 
-// usageError is a mistake in how the command was called.
-type usageError struct{ error }
-
-func (e usageError) Unwrap() error { return e.error }
-
 // Run runs one command and gives its exit code.
 func Run(args []string, env Env) int {
 	if env.Patience == 0 {
 		env.Patience = 10 * time.Second
 	}
-	c := &command{Env: env}
+	c := &command{Env: env, out: &cmdline.Output{To: env.Stdout}}
 	root := c.root()
 	root.SetArgs(args)
 	root.SetIn(env.Stdin)
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
-	err := root.ExecuteContext(context.Background())
-	if err == nil {
-		return exitOK
-	}
-	var problems config.Problems
-	var usage usageError
-	var refusal *fault.Error
-	switch {
-	case errors.As(err, &problems):
-		fmt.Fprintln(env.Stderr, "core: the configuration does not hold:")
-		for _, p := range problems {
-			fmt.Fprintf(env.Stderr, "  %s: %s\n", p.Key, p.Text)
-		}
-		return exitUsage
-	case errors.As(err, &usage):
-		fmt.Fprintf(env.Stderr, "core: %v\nType \"core --help\" for the commands.\n", err)
-		return exitUsage
-	case errors.As(err, &refusal):
-		fmt.Fprintln(env.Stderr, "core:", strings.TrimSpace(refusal.Text()+" "+refusal.Hint()))
-	default:
-		fmt.Fprintln(env.Stderr, "core:", err)
-	}
-	return exitFailure
+	return cmdline.Report(env.Stderr, app.Program, root.ExecuteContext(context.Background()))
 }
 
 type command struct {
 	Env
-	file   string
-	output string
-	yes    bool
-	flags  map[string]*string // by configuration key
+	out   *cmdline.Output
+	yes   bool
+	flags *cmdline.Flags
 }
 
 func (c *command) root() *cobra.Command {
@@ -160,30 +120,16 @@ Exit codes: 0 done, 1 failed, 2 wrong arguments or settings.`,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	root.SetVersionTemplate("core {{.Version}}\n")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	c.settingFlags(root)
-	group(root)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return cmdline.Usage(err) })
+	defaults := app.Defaults()
+	c.flags = cmdline.SettingFlags(root, &defaults, usual)
+	cmdline.Group(root)
 	root.AddCommand(c.serve(), c.config(), c.migrate(), c.admin(), c.audit(), c.keyset(), c.version())
 	return root
 }
 
 // usual are the settings whose flags the help lists; "core config print" has them all.
 var usual = []string{"LISTEN", "CONSOLE_API_URL", "DATA_DIR", "LOG_FORMAT"}
-
-// settingFlags gives every setting that is no secret a flag: LISTEN is --listen. A
-// secret on a command line would be seen by everybody on the machine.
-func (c *command) settingFlags(root *cobra.Command) {
-	root.PersistentFlags().StringVar(&c.file, "config", "", "configuration file (core.yaml where there is one)")
-	defaults := app.Defaults()
-	c.flags = map[string]*string{}
-	for _, f := range config.Fields(&defaults) {
-		if !f.Secret {
-			name := strings.ToLower(strings.ReplaceAll(f.Key, "_", "-"))
-			c.flags[f.Key] = root.PersistentFlags().String(name, f.Value, f.Doc)
-			root.PersistentFlags().Lookup(name).Hidden = !slices.Contains(usual, f.Key)
-		}
-	}
-}
 
 // settings reads them from all sources.
 func (c *command) settings(cmd *cobra.Command) (*app.Settings, error) {
@@ -198,61 +144,12 @@ func (c *command) databaseSettings(cmd *cobra.Command) (*app.Settings, error) {
 }
 
 func (c *command) sources(cmd *cobra.Command) app.Sources {
-	given := map[string]string{}
-	for key, value := range c.flags {
-		if cmd.Flags().Changed(strings.ToLower(strings.ReplaceAll(key, "_", "-"))) {
-			given[key] = *value
-		}
-	}
-	return app.Sources{File: c.file, Environ: c.Environ, Flags: given}
-}
-
-// outputFlag adds -o to a command whose answer a script would want.
-func (c *command) outputFlag(cmd *cobra.Command) *cobra.Command {
-	cmd.Flags().StringVarP(&c.output, "output", "o", "text", "text or json")
-	run := cmd.RunE
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if c.output != "text" && c.output != "json" {
-			return usageError{errors.New("-o takes text or json")}
-		}
-		return run(cmd, args)
-	}
-	return cmd
-}
-
-// print writes v as JSON under -o json, else the text.
-func (c *command) print(v any, format string, args ...any) error {
-	if c.output == "json" {
-		return json.NewEncoder(c.Stdout).Encode(v)
-	}
-	_, err := fmt.Fprintf(c.Stdout, format, args...)
-	return err
-}
-
-// noArgs refuses arguments as a usage error.
-func noArgs(_ *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return usageError{fmt.Errorf("unexpected argument %q", args[0])}
-	}
-	return nil
-}
-
-// group is a command that only has others under it.
-func group(cmd *cobra.Command, under ...*cobra.Command) *cobra.Command {
-	cmd.AddCommand(under...)
-	cmd.Args = cobra.ArbitraryArgs // judged below, as a usage error
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if len(args) > 0 {
-			return usageError{fmt.Errorf("%s has no command %q", cmd.CommandPath(), args[0])}
-		}
-		return cmd.Help()
-	}
-	return cmd
+	return app.Sources{File: c.flags.File, Environ: c.Environ, Flags: c.flags.Given(cmd)}
 }
 
 func (c *command) version() *cobra.Command {
-	return c.outputFlag(&cobra.Command{Use: "version", Short: "Print the version", Args: noArgs, RunE: func(*cobra.Command, []string) error {
-		return c.print(map[string]string{"version": c.Version}, "core %s\n", c.Version)
+	return c.out.On(&cobra.Command{Use: "version", Short: "Print the version", Args: cmdline.NoArgs, RunE: func(*cobra.Command, []string) error {
+		return c.out.Print(map[string]string{"version": c.Version}, "core %s\n", c.Version)
 	}})
 }
 

@@ -8,13 +8,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	cmdline "github.com/dify-sso/dify-sso/pkg/command"
 	"github.com/dify-sso/dify-sso/pkg/config"
 	"github.com/dify-sso/dify-sso/pkg/telemetry"
 )
 
 func (c *command) config() *cobra.Command {
-	check := c.outputFlag(&cobra.Command{
-		Use: "check", Short: "Judge the settings and list every problem", Args: noArgs,
+	check := c.out.On(&cobra.Command{
+		Use: "check", Short: "Judge the settings and list every problem", Args: cmdline.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := c.settings(cmd)
 			if err != nil {
@@ -27,25 +28,25 @@ func (c *command) config() *cobra.Command {
 			for _, w := range s.Warnings {
 				text += "warning: " + w + "\n"
 			}
-			return c.print(map[string]any{"ok": true, "warnings": append([]string{}, s.Warnings...)}, "%s", text)
+			return c.out.Print(map[string]any{"ok": true, "warnings": append([]string{}, s.Warnings...)}, "%s", text)
 		},
 	})
-	show := c.outputFlag(&cobra.Command{
-		Use: "print", Short: "Print every setting as KEY=value; secrets are redacted", Args: noArgs,
+	show := c.out.On(&cobra.Command{
+		Use: "print", Short: "Print every setting as KEY=value; secrets are redacted", Args: cmdline.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := c.settings(cmd)
 			if err != nil {
 				return err
 			}
-			if c.output == "json" {
+			if c.out.JSON() {
 				values := map[string]string{}
 				for _, f := range config.Fields(&s.Config) {
 					values[f.Key] = f.Value
 				}
-				return c.print(values, "")
+				return c.out.Print(values, "")
 			}
 			return config.Print(c.Stdout, &s.Config)
 		},
 	})
-	return group(&cobra.Command{Use: "config", Short: "Judge or print the settings"}, check, show)
+	return cmdline.Group(&cobra.Command{Use: "config", Short: "Judge or print the settings"}, check, show)
 }

@@ -10,11 +10,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dify-sso/dify-sso/core/internal/operator"
+	cmdline "github.com/dify-sso/dify-sso/pkg/command"
 )
 
 func (c *command) rotateSecretKey() *cobra.Command {
-	return c.outputFlag(&cobra.Command{
-		Use: "rotate-secret-key", Short: "Change SECRET_KEY; what was made under the former one holds meanwhile", Args: noArgs,
+	return c.out.On(&cobra.Command{
+		Use: "rotate-secret-key", Short: "Change SECRET_KEY; what was made under the former one holds meanwhile", Args: cmdline.NoArgs,
 		Long: `Change the key that CSRF tokens and user-code digests derive from. Nobody is signed
 out: tokens, browsers and passwords do not depend on it.
 
@@ -37,21 +38,21 @@ SECRET_KEY_PREVIOUS_FILE can go. docs/operating/keys.md has the order for a flee
 				}
 				switch {
 				case done.Changed && done.Restart:
-					return c.print(done, "A new secret key is in place. Restart core now, if it is running, to use it.\nUntil a day later the former one is accepted too; it is in %s.\n", done.Previous)
+					return c.out.Print(done, "A new secret key is in place. Restart core now, if it is running, to use it.\nUntil a day later the former one is accepted too; it is in %s.\n", done.Previous)
 				case done.Restart:
-					return c.print(done, "Nothing was done: a rotation waits for its restart. Restart core first.\n")
+					return c.out.Print(done, "Nothing was done: a rotation waits for its restart. Restart core first.\n")
 				case done.Changed:
-					return c.print(done, "The database is under the present SECRET_KEY now. SECRET_KEY_PREVIOUS can go when pages that were loaded before are closed: after a day.\n")
+					return c.out.Print(done, "The database is under the present SECRET_KEY now. SECRET_KEY_PREVIOUS can go when pages that were loaded before are closed: after a day.\n")
 				}
-				return c.print(done, "Nothing was done: the database is under the present SECRET_KEY already.\nTo change it, start core with the new one and the former in SECRET_KEY_PREVIOUS_FILE, then call this again.\n")
+				return c.out.Print(done, "Nothing was done: the database is under the present SECRET_KEY already.\nTo change it, start core with the new one and the former in SECRET_KEY_PREVIOUS_FILE, then call this again.\n")
 			})
 		},
 	})
 }
 
 func (c *command) rotateSealingKey() *cobra.Command {
-	return c.outputFlag(&cobra.Command{
-		Use: "rotate-sealing-key", Short: "Seal everything anew with the first sealing key", Args: noArgs,
+	return c.out.On(&cobra.Command{
+		Use: "rotate-sealing-key", Short: "Seal everything anew with the first sealing key", Args: cmdline.NoArgs,
 		Long: `Seal every sealed value of the database anew with the first key of the sealing keys.
 
 Where core keeps them itself, in DATA_DIR, a new key is drawn first; no restart is
@@ -75,7 +76,7 @@ settings. The other lines can go when it is done.`,
 				if len(done.Others) > 0 {
 					text += "Nothing in the database needs " + strings.Join(done.Others, ", ") + " any more; copies made before do.\n"
 				}
-				return c.print(done, "%s", text)
+				return c.out.Print(done, "%s", text)
 			})
 		},
 	})

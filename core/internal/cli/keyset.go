@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	cmdline "github.com/dify-sso/dify-sso/pkg/command"
 	"github.com/dify-sso/dify-sso/pkg/config"
 	"github.com/dify-sso/dify-sso/pkg/keyset"
 )
@@ -20,7 +21,7 @@ import (
 const keptFor = 24 * time.Hour
 
 func (c *command) keyset() *cobra.Command {
-	return group(&cobra.Command{Use: "keyset", Short: "Make and rotate the secrets that core and sso-bridge share",
+	return cmdline.Group(&cobra.Command{Use: "keyset", Short: "Make and rotate the secrets that core and sso-bridge share",
 		Long: `KEYSET_FILE holds the secrets with which core and sso-bridge sign what they say to each
 other. Every process of both has a copy with the same content. These commands change the
 one file that they are told of, whole, and speak to no process; you copy it to the others.
@@ -48,7 +49,7 @@ nothing. No command shows a secret. The file keeps its owner and a mode of 0640 
 
 func (c *command) keysetNew() *cobra.Command {
 	var dry bool
-	cmd := c.outputFlag(&cobra.Command{Use: "new [KID]", Short: "Make a key set with one entry, which is active", Args: atMostKID,
+	cmd := c.out.On(&cobra.Command{Use: "new [KID]", Short: "Make a key set with one entry, which is active", Args: atMostKID,
 		Long: `Make the file that KEYSET_FILE names, with one random secret, for its owner alone (0600);
 chmod 640 lets a group read it too. KID is the id of the entry; without it, it is the month
 and a letter, such as 2026-11-a. A file that exists is never overwritten.`,
@@ -76,7 +77,7 @@ and a letter, such as 2026-11-a. A file that exists is never overwritten.`,
 
 func (c *command) keysetAdd() *cobra.Command {
 	var dry bool
-	cmd := c.outputFlag(&cobra.Command{Use: "add [KID]", Short: "Add an entry that verifies and does not sign yet", Args: atMostKID,
+	cmd := c.out.On(&cobra.Command{Use: "add [KID]", Short: "Add an entry that verifies and does not sign yet", Args: atMostKID,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.editKeyset(cmd, dry, func(f keyset.File, now time.Time) (keyset.File, string, error) {
 				kid := kidOf(args, f, now)
@@ -90,7 +91,7 @@ func (c *command) keysetAdd() *cobra.Command {
 func (c *command) keysetActivate() *cobra.Command {
 	var dry bool
 	var seen, until string
-	cmd := c.outputFlag(&cobra.Command{Use: "activate KID", Short: "Let an entry sign, and the one before it verify for a while", Args: oneKID,
+	cmd := c.out.On(&cobra.Command{Use: "activate KID", Short: "Let an entry sign, and the one before it verify for a while", Args: oneKID,
 		Long: `Let KID sign. The entry that signed until now goes on verifying until --keep-until, for
 what it has signed is still under way, and for processes that read the file later; one hour
 from now at least.
@@ -100,14 +101,14 @@ has to be the file's own: a process that does not hold KID yet would refuse ever
 the others sign with it.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if seen == "" {
-				return usageError{errors.New("--seen is required: the keyset_fingerprint that /readyz of every process shows")}
+				return cmdline.Usage(errors.New("--seen is required: the keyset_fingerprint that /readyz of every process shows"))
 			}
 			return c.editKeyset(cmd, dry, func(f keyset.File, now time.Time) (keyset.File, string, error) {
 				keep := now.Add(keptFor)
 				if until != "" {
 					var err error
 					if keep, err = time.Parse(time.RFC3339, until); err != nil {
-						return f, "", usageError{errors.New("--keep-until takes a time such as 2026-11-01T00:00:00Z")}
+						return f, "", cmdline.Usage(errors.New("--keep-until takes a time such as 2026-11-01T00:00:00Z"))
 					}
 				}
 				former := f.Active
@@ -122,7 +123,7 @@ the others sign with it.`,
 
 func (c *command) keysetRetire() *cobra.Command {
 	var dry bool
-	cmd := c.outputFlag(&cobra.Command{Use: "retire KID", Short: "Remove an entry that is past its verify_until", Args: oneKID,
+	cmd := c.out.On(&cobra.Command{Use: "retire KID", Short: "Remove an entry that is past its verify_until", Args: oneKID,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.editKeyset(cmd, dry, func(f keyset.File, now time.Time) (keyset.File, string, error) {
 				f, err := f.Retire(args[0], now)
@@ -133,7 +134,7 @@ func (c *command) keysetRetire() *cobra.Command {
 }
 
 func (c *command) keysetCheck() *cobra.Command {
-	return c.outputFlag(&cobra.Command{Use: "check", Short: "Judge the file and show its entries, without their secrets", Args: noArgs,
+	return c.out.On(&cobra.Command{Use: "check", Short: "Judge the file and show its entries, without their secrets", Args: cmdline.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			path, f, now, err := c.openKeyset(cmd)
 			if err != nil {
@@ -151,14 +152,14 @@ func dryFlag(cmd *cobra.Command, dry *bool) *cobra.Command {
 
 func atMostKID(_ *cobra.Command, args []string) error {
 	if len(args) > 1 {
-		return usageError{errors.New("give one KID at most")}
+		return cmdline.Usage(errors.New("give one KID at most"))
 	}
 	return nil
 }
 
 func oneKID(_ *cobra.Command, args []string) error {
 	if len(args) != 1 {
-		return usageError{errors.New("give the KID of one entry; core keyset check lists them")}
+		return cmdline.Usage(errors.New("give the KID of one entry; core keyset check lists them"))
 	}
 	return nil
 }
@@ -257,5 +258,5 @@ func (c *command) printKeyset(path string, f keyset.File, now time.Time, dry boo
 		}
 		fmt.Fprintf(&b, "%-10s %s, made %s%s\n", state, e.KID, e.CreatedAt, until)
 	}
-	return c.print(out, "%s", b.String())
+	return c.out.Print(out, "%s", b.String())
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/dify-sso/dify-sso/core/internal/app"
 	"github.com/dify-sso/dify-sso/core/internal/sqlstore"
+	cmdline "github.com/dify-sso/dify-sso/pkg/command"
 	"github.com/dify-sso/dify-sso/pkg/schema"
 )
 
@@ -19,7 +20,7 @@ func (c *command) migrate() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return c.print(map[string]any{"applied": append([]int64{}, applied...)}, "%d applied.\n", len(applied))
+		return c.out.Print(map[string]any{"applied": append([]int64{}, applied...)}, "%d applied.\n", len(applied))
 	})
 	down := c.migration("down", "Take the newest migration back; what its tables hold is deleted", true, func(ctx context.Context, m *schema.Migrator) error {
 		version, err := m.Down(ctx)
@@ -27,22 +28,22 @@ func (c *command) migrate() *cobra.Command {
 			return err
 		}
 		if version == 0 {
-			return c.print(map[string]any{"version": nil}, "Nothing to take back.\n")
+			return c.out.Print(map[string]any{"version": nil}, "Nothing to take back.\n")
 		}
-		return c.print(map[string]any{"version": version}, "Version %d taken back.\n", version)
+		return c.out.Print(map[string]any{"version": version}, "Version %d taken back.\n", version)
 	})
 	status := c.migration("status", "Compare the database with this program; exit 1 when they do not fit", false, func(ctx context.Context, m *schema.Migrator) error {
 		s, err := m.Status(ctx)
 		if err != nil {
 			return err
 		}
-		if err := c.print(map[string]int64{"database": s.Current, "program": s.Target, "pending": int64(s.Pending)},
+		if err := c.out.Print(map[string]int64{"database": s.Current, "program": s.Target, "pending": int64(s.Pending)},
 			"database %d, program %d, pending %d\n", s.Current, s.Target, s.Pending); err != nil {
 			return err
 		}
 		return s.Check()
 	})
-	return group(&cobra.Command{Use: "migrate", Short: "Bring the database schema up to date, back, or compare it",
+	return cmdline.Group(&cobra.Command{Use: "migrate", Short: "Bring the database schema up to date, back, or compare it",
 		Long: `On the embedded database "core serve" applies what is pending by itself; up and
 down refuse while a server is running on it. On Postgres nothing else does: call up
 before the servers of a new version start. Of several calls at once one applies. The
@@ -52,7 +53,7 @@ connections between clients the lock does not hold, so name the database itself.
 
 // migration is a command on the schema; those that change it keep servers out.
 func (c *command) migration(use, short string, changes bool, run func(context.Context, *schema.Migrator) error) *cobra.Command {
-	return c.outputFlag(&cobra.Command{Use: use, Short: short, Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) (err error) {
+	return c.out.On(&cobra.Command{Use: use, Short: short, Args: cmdline.NoArgs, RunE: func(cmd *cobra.Command, _ []string) (err error) {
 		s, err := c.databaseSettings(cmd)
 		if err != nil {
 			return err

@@ -9,8 +9,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,13 +16,10 @@ import (
 	commands "github.com/dify-sso/dify-sso/core/internal/control"
 	"github.com/dify-sso/dify-sso/core/internal/operator"
 	"github.com/dify-sso/dify-sso/pkg/audit"
+	cmdline "github.com/dify-sso/dify-sso/pkg/command"
 	"github.com/dify-sso/dify-sso/pkg/control"
-	"github.com/dify-sso/dify-sso/pkg/datadir"
 	"github.com/dify-sso/dify-sso/pkg/telemetry"
 )
-
-// pause is the time between two looks at who has the data directory.
-const pause = 50 * time.Millisecond
 
 // act is what a command does with the operations, whoever they are done by.
 type act func(ctx context.Context, by operator.Operations) error
@@ -41,34 +36,18 @@ func (c *command) operate(cmd *cobra.Command, fn act) error {
 	if !s.Embedded() {
 		return c.direct(ctx, s, fn)
 	}
-	for until := time.Now().Add(c.Patience); ; {
-		service, err := commands.Connect(ctx, s.ControlSocket(), c.Version)
-		if err == nil {
+	return cmdline.Place{
+		Program: app.Program, Database: s.Database(), Patience: c.Patience,
+		Served: func(ctx context.Context) error {
+			service, err := commands.Connect(ctx, s.ControlSocket(), c.Version)
+			if err != nil {
+				return err
+			}
 			return fn(ctx, service)
-		}
-		if !errors.Is(err, control.ErrNoService) {
-			return err
-		}
-		if err := ours(s); err != nil {
-			return err
-		}
-		release, err := app.LockData(ctx, s, doing(cmd), 0)
-		if err == nil {
-			return c.locked(ctx, s, release, fn)
-		}
-		var inUse *datadir.InUseError
-		if !errors.As(err, &inUse) {
-			return err
-		}
-		if time.Now().After(until) {
-			return unreachable(inUse)
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(pause):
-		}
-	}
+		},
+		Lock:   func(ctx context.Context) (func() error, error) { return app.LockData(ctx, s, doing(cmd), 0) },
+		Direct: func(ctx context.Context) error { return c.direct(ctx, s, fn) },
+	}.Do(ctx)
 }
 
 // onExisting is operate for acts that make no sense where nothing is yet: a wrong
@@ -86,37 +65,9 @@ func (c *command) onExisting(cmd *cobra.Command, fn act) error {
 	return c.operate(cmd, fn)
 }
 
-// ours refuses to let root write where a server runs as somebody else: it could not open
-// afterwards what root has made.
-func ours(s *app.Settings) error {
-	file, err := os.Stat(s.Database())
-	if err != nil {
-		return nil //nolint:nilerr // there is nothing yet, or the opening says it better
-	}
-	uid := int(file.Sys().(*syscall.Stat_t).Uid)
-	if os.Geteuid() != 0 || uid == 0 {
-		return nil
-	}
-	return fmt.Errorf("%s belongs to user %s, who could not open what root writes beside it: run this command as them (sudo -u)", s.Database(), control.UserName(uid))
-}
-
-// unreachable words what is left to do when a holder of the lock stays.
-func unreachable(e *datadir.InUseError) error {
-	if !e.Served() {
-		return e
-	}
-	return fmt.Errorf("a core (process %d) has %s and cannot be asked: it is starting, ending or has no control socket (its log says why); try again, or stop it first", e.PID, e.Path)
-}
-
 // doing are the words by which others know this command while it has the lock.
 func doing(cmd *cobra.Command) string {
 	return strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()+" ")
-}
-
-// locked is direct under a lock.
-func (c *command) locked(ctx context.Context, s *app.Settings, release func() error, fn act) (err error) {
-	defer func() { err = errors.Join(err, release()) }()
-	return c.direct(ctx, s, fn)
 }
 
 // direct runs fn on the stores and closes them.

@@ -9,21 +9,19 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/dify-sso/dify-sso/core/internal/app"
 	"github.com/dify-sso/dify-sso/core/internal/installation"
+	cmdline "github.com/dify-sso/dify-sso/pkg/command"
 	"github.com/dify-sso/dify-sso/pkg/datadir"
 )
 
 func (c *command) serve() *cobra.Command {
 	return &cobra.Command{
-		Use: "serve", Short: "Serve until SIGTERM or SIGINT; a second signal ends at once", Args: noArgs,
+		Use: "serve", Short: "Serve until SIGTERM or SIGINT; a second signal ends at once", Args: cmdline.NoArgs,
 		Long: `Serve the pages and the API on LISTEN, and health, readiness and metrics on
 INNER_LISTEN. On the first start the data directory, its keys and its database
 are made; with DATABASE_URL there is no such directory, and "core migrate up" comes
@@ -55,32 +53,6 @@ KEYSET_FILE names (core keyset --help).`,
 	}
 }
 
-// untilSignal ends its context with the first signal and leaves the second to the
-// system, which ends the process.
-func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
-	context.AfterFunc(ctx, stop)
-	return ctx, stop
-}
-
-// onHangup calls again at every SIGHUP until stop. Without it the signal would end the
-// process, which is not what those who send it to a server mean.
-func onHangup(again func()) (stop func()) {
-	hangups, done := make(chan os.Signal, 1), make(chan struct{})
-	signal.Notify(hangups, syscall.SIGHUP)
-	go func() {
-		for {
-			select {
-			case <-hangups:
-				again()
-			case <-done:
-				return
-			}
-		}
-	}()
-	return func() { signal.Stop(hangups); close(done) }
-}
-
 func (c *command) serveApp(ctx context.Context, s *app.Settings, o app.Options, started time.Time) (err error) {
 	release, err := app.LockData(ctx, s, datadir.Serving, c.Patience)
 	if err != nil {
@@ -102,11 +74,11 @@ func (c *command) serveApp(ctx context.Context, s *app.Settings, o app.Options, 
 	}
 	signals := c.Signals
 	if signals == nil {
-		signals = untilSignal
+		signals = cmdline.UntilSignal
 	}
 	ctx, stop := signals(ctx)
 	defer stop()
-	defer onHangup(a.Reload)()
+	defer cmdline.OnHangup(a.Reload)()
 	o.Log.Info("serving", slog.String("version", o.Version), slog.String("listen", l.Public.Addr().String()),
 		slog.String("inner_listen", l.Inner.Addr().String()), slog.String("public", s.Public.String()), slog.Int64("start_ms", time.Since(started).Milliseconds()))
 	c.welcome(s, link, l.Inner.Addr())

@@ -13,10 +13,11 @@ import (
 
 	"github.com/dify-sso/dify-sso/core/internal/access"
 	"github.com/dify-sso/dify-sso/core/internal/operator"
+	cmdline "github.com/dify-sso/dify-sso/pkg/command"
 )
 
 func (c *command) tokens() *cobra.Command {
-	return group(&cobra.Command{Use: "tokens", Short: "List or revoke the sessions of command-line tools"}, c.listTokens(), c.revokeToken())
+	return cmdline.Group(&cobra.Command{Use: "tokens", Short: "List or revoke the sessions of command-line tools"}, c.listTokens(), c.revokeToken())
 }
 
 // tokenRows is how many sessions the list shows unless it is asked for all.
@@ -25,8 +26,8 @@ const tokenRows = 50
 func (c *command) listTokens() *cobra.Command {
 	var email string
 	var all bool
-	cmd := c.outputFlag(&cobra.Command{
-		Use: "list", Short: "List live sessions, the newest first", Args: noArgs,
+	cmd := c.out.On(&cobra.Command{
+		Use: "list", Short: "List live sessions, the newest first", Args: cmdline.NoArgs,
 		Long: fmt.Sprintf(`List the live sessions of command-line tools, the newest first: the last %d, or all
 with --all. Times are UTC. Tokens are never shown; nothing keeps them.
 
@@ -48,8 +49,8 @@ with --all. Times are UTC. Tokens are never shown; nothing keeps them.
 				if err != nil {
 					return err
 				}
-				if c.output == "json" {
-					return c.print(list, "")
+				if c.out.JSON() {
+					return c.out.Print(list, "")
 				}
 				return c.tokenTable(list)
 			})
@@ -115,7 +116,7 @@ func (c *command) tokenTable(list access.TokenPage) error {
 }
 
 func (c *command) revokeToken() *cobra.Command {
-	cmd := c.outputFlag(&cobra.Command{
+	cmd := c.out.On(&cobra.Command{
 		Use: "revoke SESSION_ID", Short: "Revoke one session", Args: oneArg,
 		Long: `Revoke one session, named by its id of "core admin tokens list". It is over at the next
 request that is made with its token. Revoking it again is no error.
@@ -135,9 +136,9 @@ request that is made with its token. Revoking it again is no error.
 					return err
 				}
 				if done.Before {
-					return c.print(done, "Session %s had ended already.\n", done.ID)
+					return c.out.Print(done, "Session %s had ended already.\n", done.ID)
 				}
-				return c.print(done, "Session %s is revoked.\n", done.ID)
+				return c.out.Print(done, "Session %s is revoked.\n", done.ID)
 			})
 		},
 	})

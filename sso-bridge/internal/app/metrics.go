@@ -100,5 +100,5 @@ func (t timed) Verify(ctx context.Context, a login.Answer, trace *login.Trace) (
 }
 
 func (f *figures) took(s connection.Serving, call string, began time.Time) {
-	f.idp.WithLabelValues(s.Connection.ID, call).Observe(f.now().Sub(began).Seconds())
+	f.idp.WithLabelValues(s.ID, call).Observe(f.now().Sub(began).Seconds())
 }

@@ -198,8 +198,8 @@ func (a *App) buildLogins(f *figures) (err error) {
 	a.Logins, err = login.New(login.Deps{
 		Records: a.Stores.Records, Attempts: counted{a.Stores.Attempts, f}, Connections: a.Connections,
 		Providers: map[connection.Protocol]login.Provider{connection.OIDC: timed{oidc, f}, connection.OAuth2: timed{oauth2, f}},
-		Map: func(ctx context.Context, c identity.Claims, serving connection.Serving) (identity.Identity, error) {
-			return identity.Map(ctx, c, serving.ID, serving.Config, a.Connections)
+		Judge: func(ctx context.Context, c identity.Claims, serving connection.Serving) identity.Report {
+			return identity.Explain(ctx, c, serving.ID, serving.Config, a.Connections)
 		},
 		Marker: a.Connections, Keys: a.shared, SecretKey: a.keys.Master, FormerKey: a.keys.Previous,
 		Public: s.Public.String(), Core: s.Core.String(), Recorder: a.recorder, Log: a.opts.Log, Now: now,

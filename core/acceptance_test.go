@@ -66,7 +66,7 @@ var (
 	invariantRow = regexp.MustCompile(`\bINV-[0-9]+\b`)
 	idWord       = regexp.MustCompile(`^[A-Z]+-[0-9]+$`)
 	// What looks like an id at the beginning of a name and is none.
-	notAnID = regexp.MustCompile(`^(UTF|SHA|RFC|IPV)-`)
+	notAnID = regexp.MustCompile(`^(UTF|SHA|RFC|IPV|P)-`)
 )
 
 // readEntries collects the entries of one document and says which have no text.

@@ -189,10 +189,11 @@ func TestFailuresExplainThemselves(t *testing.T) {
 			t.Errorf("they differ:\n%s\n%s", pages[0], pages[1])
 		}
 	})
-	t.Run("SSO-90 OUT-04 the provider is down", func(t *testing.T) {
+	t.Run("SSO-90 OUT-04 the provider goes down before the code is redeemed", func(t *testing.T) {
+		w, b := in.client("down"), newBrowser(t)
+		callback := w.upTo(b, "/sso/oidc/callback")
 		idp.kill()
-		w := in.client("down")
-		in.explained(w.arrive(newBrowser(t)), "provider_unreachable")
+		in.explained(b.travel(nil, http.MethodGet, callback, nil, 20).must(http.StatusOK, "did not answer"), "provider_unreachable")
 		w.pending()
 	})
 }

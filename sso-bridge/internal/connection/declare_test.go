@@ -23,7 +23,7 @@ import (
 
 func TestDeclare(t *testing.T) {
 	const order = `{"name":"Okta","preset":"okta-oidc","oidc":{"issuer":"https://corp.okta.com"}}`
-	t.Run("SSO-84 an order is read by the rules of the file, and may be completed later", func(t *testing.T) {
+	t.Run("an order is read by the rules of the file, and may be completed later", func(t *testing.T) {
 		c, err := connection.Declare([]byte(order), "")
 		if err != nil {
 			t.Fatal(err)
@@ -36,7 +36,7 @@ func TestDeclare(t *testing.T) {
 			t.Error("one id for two connections")
 		}
 	})
-	t.Run("SSO-84 the id of the address", func(t *testing.T) {
+	t.Run("the id of the address", func(t *testing.T) {
 		c, err := connection.Declare([]byte(order), "corp-okta")
 		if err != nil || c.ID != "corp-okta" {
 			t.Errorf("%s, %v", c.ID, err)

@@ -50,7 +50,7 @@ func (d Inner) keyed() []innerRow { return append(d.endingRows(), d.proxyRows().
 func MountInner(app *fiber.App, d Inner) {
 	server.MountHealth(app, d.Readiness, promhttp.HandlerFor(d.Metrics, promhttp.HandlerOpts{}))
 	if d.Profiles {
-		server.Get(app, "/debug/pprof/:name", profile)
+		server.MountProfiles(app)
 	}
 	d.mountKeyed(app, d.keyed()...)
 }

@@ -234,6 +234,9 @@ func (a *App) mount(metrics *telemetry.Metrics) error {
 		return err
 	}
 	server.MountHealth(a.inner, a.Readiness, promhttp.HandlerFor(metrics.Registry, promhttp.HandlerOpts{}))
+	if s.PprofEnabled {
+		server.MountProfiles(a.inner)
+	}
 	inner, err := envelope.NewInner(envelope.Deps{Keys: a.shared, Audience: envelope.CoreToBridge, Issuer: s.Core.String(), Now: a.opts.Now})
 	if err != nil {
 		return err

@@ -64,6 +64,8 @@ type Config struct {
 	LogLevel  string `env:"LOG_LEVEL" doc:"debug, info, warn or error"`
 	LogFormat string `env:"LOG_FORMAT" doc:"json or text"`
 
+	PprofEnabled bool `env:"PPROF_ENABLED" doc:"whether the second listener serves Go's profiles under /debug/pprof; they show addresses and the memory of requests"`
+
 	AuditRetentionDays int `env:"AUDIT_RETENTION_DAYS" doc:"days of audit events that sso-bridge audit prune keeps; 0 to 36500, 0 keeps all"`
 }
 

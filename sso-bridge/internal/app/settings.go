@@ -149,6 +149,9 @@ func (s *Settings) judge(alone bool, problems *config.Problems) {
 	if utf8.RuneCountInString(s.Contact) > maxContact {
 		problems.Add("SSO_CONTACT", "must have at most %d characters", maxContact)
 	}
+	if s.PprofEnabled {
+		s.Warnings = append(s.Warnings, "PPROF_ENABLED=true: whoever reaches the second listener can read this process's memory")
+	}
 	s.judgeDataDir(problems)
 	wrong := func(format string, args ...any) { problems.Add("RATE_LIMITS", format, args...) }
 	s.overrides = limits.Policies().Parse(s.RateLimits, wrong)

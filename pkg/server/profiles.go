@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package httpapi
+package server
 
 import (
 	"bytes"
@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
-
-	"github.com/dify-sso/dify-sso/pkg/server"
 )
 
 // The longest and the usual time for which the processor is watched.
@@ -19,6 +17,10 @@ const (
 	cpuSecondsMost  = 60
 	cpuSecondsUsual = 30
 )
+
+// MountProfiles adds Go's profiles under /debug/pprof to a listener that only operators
+// reach: they show addresses and the memory of requests.
+func MountProfiles(app *fiber.App) { Get(app, "/debug/pprof/:name", profile) }
 
 // profile serves one of Go's profiles, as "go tool pprof" reads them; debug=1 gives
 // text. It stands here and not in net/http/pprof, which would add half a megabyte to
@@ -29,10 +31,10 @@ func profile(c *fiber.Ctx) error {
 	if name == "profile" {
 		seconds, err := strconv.Atoi(c.Query("seconds", strconv.Itoa(cpuSecondsUsual)))
 		if err != nil || seconds < 1 || seconds > cpuSecondsMost {
-			return server.ErrBadRequest.Hinted("seconds must be 1 to " + strconv.Itoa(cpuSecondsMost) + ".")
+			return ErrBadRequest.Hinted("seconds must be 1 to " + strconv.Itoa(cpuSecondsMost) + ".")
 		}
 		if err := pprof.StartCPUProfile(&out); err != nil {
-			return server.ErrBadRequest.Hinted("The processor is being watched already; wait for that profile.")
+			return ErrBadRequest.Hinted("The processor is being watched already; wait for that profile.")
 		}
 		select {
 		case <-time.After(time.Duration(seconds) * time.Second):
@@ -43,7 +45,7 @@ func profile(c *fiber.Ctx) error {
 	}
 	p := pprof.Lookup(name)
 	if p == nil {
-		return server.ErrNotFound
+		return ErrNotFound
 	}
 	debug := 0
 	if c.Query("debug") == "1" {

@@ -29,36 +29,38 @@ fi
 [ -n "$(find_proxy nginx)" ] || leave_out "the sample of nginx: no nginx"
 [ -n "$(find_proxy caddy)" ] || leave_out "the sample of Caddy: no caddy"
 
-# Beside the rest, and without the race detector, run the suites that wait most of the
-# time: the pages in Chromium, the same end-to-end tests as below once more, on Postgres
-# and Redis, and after them what drives processes of core. Tables of thousands of requests
-# one after the other are here too. The code of all is raced by the others.
+# The end-to-end tests of core run once on embedded stores: those of files in which something
+# happens at once under the race detector, which finds nothing in requests one after the other, and
+# the rest without it ("make fault" races all of them). Beside them run the suites that wait most of
+# the time: the same tests on Postgres and Redis, the pages in Chromium, and what drives processes.
 # What looks at headers, words and pages alone is not asked again on Postgres and Redis.
 pages='TestOtherOriginsOnEveryRoute|TestFailuresThatAnotherOriginCanRead|TestEveryViewIsTheOneThatWasLookedAt|TestRulesOfEveryPage|TestHeadersOfEveryRoute|TestEveryRouteRefusesOtherMedia'
-tables="^($pages|TestEveryRouteForEveryCaller|TestCSRFOnEveryConsoleWrite|TestEveryLimitOfARowIsAsked|TestRefusedSignIn)\$"
+ends=./core/internal/apitest
+at_once=$(grep -lE 'together\(|go func|WaitGroup|errgroup|\.Go\(' $ends/*_test.go | xargs sed -nE 's/^func (Test[A-Za-z0-9_]+)\(t \*testing\.T\).*/\1/p' | grep -v 'InChromium$' | paste -sd '|' -)
 beside=$(mktemp) stores=$(mktemp)
 trap 'rm -f "$beside" "$stores"' EXIT
 (
 	(
 		echo "On Postgres and Redis:"
-		APITEST_STORES=fleet go test -count=1 -shuffle=on -timeout 18m -skip "InChromium\$|^($pages)\$" ./core/internal/apitest
+		APITEST_STORES=fleet go test -count=1 -shuffle=on -timeout 18m -skip "InChromium\$|^($pages)\$" $ends
 	) >"$stores" 2>&1 &
 	fleet=$!
 	failed=0
 	echo "In Chromium:"
-	go test -count=1 -shuffle=on -timeout 18m -run 'InChromium$' ./core/internal/apitest || failed=1
-	echo "Tables, embedded:"
-	go test -count=1 -timeout 18m -run "$tables" ./core/internal/apitest || failed=1
+	go test -count=1 -shuffle=on -timeout 18m -run 'InChromium$' $ends || failed=1
 	wait "$fleet" || failed=1
 	cat "$stores"
-	echo "Processes of core:"
+	echo "Processes of both services:"
 	go test -count=1 -timeout 15m ./test/fault/... ./test/sso/... ./bench/... || failed=1
 	exit "$failed"
 ) >"$beside" 2>&1 &
 others=$!
 # shellcheck disable=SC2086 # a list of packages
-go test -count=1 -shuffle=on -timeout 18m -skip "InChromium\$|$tables" $race ${RACED:?run it by make test}
+go test -count=1 -shuffle=on -timeout 18m $race $(go list ${RACED:?run it by make test} | grep -v '/core/internal/apitest$')
 status=$?
+# shellcheck disable=SC2086 # a list of flags
+go test -count=1 -shuffle=on -timeout 18m $race -run "^($at_once)\$" $ends || status=1
+go test -count=1 -shuffle=on -timeout 18m -skip "InChromium\$|^($at_once)\$" $ends || status=1
 wait "$others" || status=1
 cat "$beside"
 if [ -n "$left_out" ]; then

@@ -3,6 +3,7 @@
 package apitest_test
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"regexp"
@@ -183,6 +184,21 @@ func TestCompanySignInWithoutBridge(t *testing.T) {
 	}
 	start := func(url string) func(http.ResponseWriter, *http.Request) {
 		return answers(http.StatusCreated, `{"attempt_id":"x","reference":"7K2QD-9XM4P","start_url":"`+url+`","expires_at":"2026-01-01T00:00:00Z"}`)
+	}
+	for i, want := range []struct {
+		status      int
+		code, cause string
+	}{{http.StatusInternalServerError, "internal_server_error", "bridge_unreachable"}, {http.StatusUnauthorized, "inner_token_invalid", "bridge_refused"}} {
+		t.Run("SSO-13 the audit trail says "+want.cause, func(t *testing.T) {
+			s.Clock.Advance(11 * time.Second)
+			cut(answers(want.status, fmt.Sprintf(`{"code":%q,"message":"x","status":%d}`, want.code, want.status)))
+			s.wantCode(t, b.Initiate("user_code="+s.Code(t, want.cause).User), "sso_unavailable", "")
+			awaitEvents(t, s.Server, "sso.login_not_started", i+1)
+			f := eventFields(t, s.Server, "sso.login_not_started")
+			if f["cause"] != want.cause || f["code"] != want.code || f["status"] != float64(want.status) {
+				t.Errorf("%v", f)
+			}
+		})
 	}
 	ticket := strings.Repeat("A", 43)
 	for name, f := range map[string]func(http.ResponseWriter, *http.Request){

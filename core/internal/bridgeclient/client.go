@@ -89,7 +89,7 @@ type answer struct {
 // that is none of the statuses expected, and for none at all.
 func (c *Client) call(ctx context.Context, method, uri string, body []byte, etag string, expected func(answer) bool) (answer, error) {
 	if !c.breaker.ask(c.Now()) {
-		return answer{}, sso.ErrSilent.Because(errOpen)
+		return answer{}, sso.ErrSilent.Because(&sso.SilentError{Err: errOpen})
 	}
 	limited, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
@@ -106,7 +106,7 @@ func (c *Client) call(ctx context.Context, method, uri string, body []byte, etag
 		if ctx.Err() == nil { // a browser that left says nothing about the bridge
 			c.breaker.failed(c.Now())
 		}
-		return answer{}, sso.ErrSilent.Because(err)
+		return answer{}, sso.ErrSilent.Because(&sso.SilentError{Status: a.status, Code: a.code(), Err: err})
 	}
 	c.breaker.succeeded()
 	return a, nil

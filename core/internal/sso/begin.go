@@ -38,13 +38,23 @@ func (s *Service) Begin(ctx context.Context, r Start) (Started, error) {
 	if errors.Is(err, ErrChoiceRequired) {
 		offer, err := s.Offered(ctx)
 		if err != nil {
-			return Started{}, &RefusedError{Code: publicOf(err), cause: err}
+			return Started{}, s.notStarted(ctx, r, err)
 		}
 		return Started{Flow: flow, Choice: &offer}, nil
 	}
 	if err != nil {
-		return Started{}, &RefusedError{Code: publicOf(err), cause: err}
+		return Started{}, s.notStarted(ctx, r, err)
 	}
 	s.Recorder.Later(audit.New(ctx, s.Now(), audit.Anonymous, loginStarted{Connection: r.Connection, ClientID: r.ClientID, Attempt: begun.Reference}))
 	return Started{Flow: flow, StartURL: begun.StartURL}, nil
+}
+
+// notStarted refuses a login that the bridge did not begin. That it failed core is on
+// record: the person reads no more than that it does not work right now.
+func (s *Service) notStarted(ctx context.Context, r Start, err error) error {
+	if silent, ok := errors.AsType[*SilentError](err); ok {
+		s.Recorder.Later(audit.New(ctx, s.Now(), audit.Anonymous,
+			loginNotStarted{Cause: silent.cause(), Status: silent.Status, Code: silent.Code, Connection: r.Connection, ClientID: r.ClientID}))
+	}
+	return &RefusedError{Code: publicOf(err), cause: err}
 }

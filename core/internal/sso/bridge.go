@@ -76,3 +76,29 @@ var (
 	// ErrSilent: the bridge did not answer in time, or not as it should.
 	ErrSilent = fault.New(fault.Unavailable, "sso_unavailable", "We cannot sign you in right now. Try again in a minute.")
 )
+
+// SilentError is the cause of ErrSilent: how the bridge failed core.
+type SilentError struct {
+	// Status and Code are of an answer that was not expected; 0 and empty without one.
+	Status int
+	Code   string
+	Err    error
+}
+
+// Error implements error.
+func (e *SilentError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the cause.
+func (e *SilentError) Unwrap() error { return e.Err }
+
+// refusedToken is the status with which the bridge refuses core's own token.
+const refusedToken = 401
+
+// cause tells a bridge that refuses core, by key set or clock, from one that cannot be
+// reached.
+func (e *SilentError) cause() string {
+	if e.Status == refusedToken {
+		return "bridge_refused"
+	}
+	return "bridge_unreachable"
+}

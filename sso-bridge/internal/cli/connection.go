@@ -47,7 +47,7 @@ secrets, which are read here and kept sealed. "-" is standard input.
 
   sso-bridge connection create --file okta.yaml
   sso-bridge connection create --preset github --id github --name GitHub \
-    --client-id Iv1.a1b2 --client-secret-file ./secret --intents device_flow
+    --client-id Ov23liabcdef0123 --client-secret-file ./secret --intents device_flow
 
 Presets: ` + presetNames() + `.`,
 	}

@@ -252,7 +252,7 @@ func noted(check string, c connection.Config, t Trace) (expected, got string) {
 		return strings.Join(c.OIDC.ACRValues, " "), t.ACR
 	case "time":
 		if t.ClockSkew != nil {
-			return "at most 30 s", strconv.FormatFloat(*t.ClockSkew, 'f', -1, 64) + " s"
+			return "at most 60 s", strconv.FormatFloat(*t.ClockSkew, 'f', -1, 64) + " s"
 		}
 	}
 	return "", ""

@@ -12,7 +12,7 @@ cold="github.com/redis/... github.com/molecule-man/... github.com/klauspost/... 
 	github.com/goccy/... github.com/nicksnyder/... github.com/pressly/... github.com/spf13/... golang.org/x/text/...
 	net/http encoding/xml text/template/... html/template regexp/... math/big mime/... archive/... compress/... go/... crypto/x509/... runtime/pprof
 	vendor/golang.org/x/... flag log/... path/... os/... crypto/tls encoding/asn1
-	github.com/dify-sso/dify-sso/pkg/command github.com/dify-sso/dify-sso/pkg/settings github.com/dify-sso/dify-sso/pkg/config github.com/dify-sso/dify-sso/pkg/control github.com/dify-sso/dify-sso/pkg/keyset github.com/dify-sso/dify-sso/pkg/ownkeys github.com/dify-sso/dify-sso/pkg/schema github.com/dify-sso/dify-sso/core/internal/control
+	github.com/dify-sso/dify-sso/pkg/command github.com/dify-sso/dify-sso/pkg/settings github.com/dify-sso/dify-sso/pkg/config github.com/dify-sso/dify-sso/pkg/control github.com/dify-sso/dify-sso/pkg/keyset github.com/dify-sso/dify-sso/pkg/datadir github.com/dify-sso/dify-sso/pkg/serve github.com/dify-sso/dify-sso/pkg/ownkeys github.com/dify-sso/dify-sso/pkg/schema github.com/dify-sso/dify-sso/core/internal/control
 	github.com/dify-sso/dify-sso/core/internal/cli github.com/dify-sso/dify-sso/core/internal/app github.com/dify-sso/dify-sso/core/internal/openapi github.com/dify-sso/dify-sso/core/internal/operator"
 # Functions begin at multiples of 16 bytes, as before Go 1.16, and not of 32: 0.4 MB. Loops that the assembler aligns stay aligned.
 align=16

@@ -137,7 +137,7 @@ func TestExchangesThatDoNotFit(t *testing.T) {
 		{"an unknown verdict", good, fails(400, `{"error":"access_denied"}`), "value must be one of"},
 		{"a failure that lacks the protocol's word", good, fails(415, `{"code":"unsupported_media_type","message":"x","status":415}`), "missing property 'error'"},
 		{"a status that is not the body's", good, fails(415, `{"code":"unsupported_media_type","message":"x","status":400,"error":"invalid_request"}`), "value must be 415"},
-		{"an unknown code", listed, fails(429, `{"code":"go_away","message":"x","status":429}`), "value must be 'too_many_requests'"},
+		{"an unknown code", listed, fails(500, `{"code":"go_away","message":"x","status":500}`), "value must be 'internal_server_error'"},
 		{"no challenge", listed, fails(401, `{"code":"invalid_token","message":"x","status":401}`), "WWW-Authenticate is missing"},
 		{"an unknown route", listed, func(e *apitest.Exchange) { e.URL.Path = "/openapi/v1/secrets" }, "does not list this route"},
 		{"another method", listed, func(e *apitest.Exchange) { e.Method = http.MethodPut }, "does not list this route"},

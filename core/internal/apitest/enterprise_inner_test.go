@@ -161,14 +161,6 @@ func TestInnerRequestsOfTheBridge(t *testing.T) {
 			})
 		})
 	}
-	t.Run("INN-05 over for less than 30 seconds, and again 120 seconds later", func(t *testing.T) {
-		now := s.Clock.Now().Unix()
-		token := changed(func(b *brToken) { b.claims["iat"], b.claims["exp"] = now-87, now-27 })
-		wantAnswer(t, brSend(t, s, brRevoke, brOf, token), http.StatusOK, "")
-		s.Clock.Advance(2 * time.Minute)
-		defer s.Clock.Advance(-2 * time.Minute)
-		wantAnswer(t, brSend(t, s, brRevoke, brOf, token), http.StatusUnauthorized, "inner_token_invalid")
-	})
 	t.Run("INN-04 the same token again, one by one and many at once", func(t *testing.T) {
 		wantAnswer(t, brSend(t, s, brRevoke, brOf, good), http.StatusUnauthorized, "inner_token_replayed")
 		token := changed(func(*brToken) {})
@@ -187,6 +179,14 @@ func TestInnerRequestsOfTheBridge(t *testing.T) {
 		if statuses[http.StatusOK] != 1 || statuses[http.StatusUnauthorized] != 19 {
 			t.Fatalf("%v", statuses)
 		}
+	})
+	// The last one: what Redis forgets meanwhile does not come back with the clock.
+	t.Run("INN-05 over for less than 30 seconds, and again 120 seconds later", func(t *testing.T) {
+		now := s.Clock.Now().Unix()
+		token := changed(func(b *brToken) { b.claims["iat"], b.claims["exp"] = now-87, now-27 })
+		wantAnswer(t, brSend(t, s, brRevoke, brOf, token), http.StatusOK, "")
+		s.Clock.Advance(2 * time.Minute)
+		wantAnswer(t, brSend(t, s, brRevoke, brOf, token), http.StatusUnauthorized, "inner_token_invalid")
 	})
 }
 

@@ -4,6 +4,7 @@ package apitest_test
 
 import (
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
@@ -116,15 +118,27 @@ func TestReferenceOfMetrics(t *testing.T) {
 	}
 	s.Call(t, http.MethodGet, "/nothing/"+token, "")
 	metrics := mtRead(t, htInner(t, s, "/metrics").Body)
-	for name, m := range mtRead(t, mtUnseen(t)) {
-		if metrics[name] == nil {
-			metrics[name] = m
+	// What one configuration alone has.
+	other := apitest.Start(t, apitest.Enterprise(t), apitest.OverTLS(apitest.NewCertificate(t, 1, time.Hour)))
+	res, err := tlClient(t).Get(other.Inner + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown, err := io.ReadAll(res.Body)
+	if _ = res.Body.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, more := range []string{mtUnseen(t), string(shown)} {
+		for name, m := range mtRead(t, more) {
+			if metrics[name] == nil {
+				metrics[name] = m
+			}
 		}
 	}
 	var own []string
 	for _, name := range slices.Sorted(maps.Keys(metrics)) {
 		switch {
-		case strings.HasPrefix(name, "dify_sso_"):
+		case strings.HasPrefix(name, "dify_sso_"), strings.HasPrefix(name, "keyset_"):
 			own = append(own, name)
 		case strings.HasPrefix(name, "go_"), strings.HasPrefix(name, "process_"):
 		default:
@@ -155,7 +169,8 @@ func TestReferenceOfMetrics(t *testing.T) {
 Generated from the code; a test compares the two, and ` + "`make reference`" + ` writes it anew.
 
 ` + "`GET /metrics`" + ` on the second listener, as Prometheus text. No label holds a subject, a token, a code or an address. A process counts what it does itself: sum over
-processes. Beside these there are ` + "`go_*` and `process_*`" + `, the Go runtime's and the operating system's.
+processes. Beside these there are ` + "`go_*` and `process_*`" + `, the Go runtime's and the operating system's. ` + "`keyset_*`" + ` is there with ` + "`ENTERPRISE_ENABLED`" + `,
+` + "`dify_sso_tls_*`" + ` where core itself speaks TLS. Those of sso-bridge: [sso-bridge-metrics.md](sso-bridge-metrics.md).
 
 | Metric | Type | Labels | Meaning |
 | --- | --- | --- | --- |

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/dify-sso/dify-sso/core/internal/sso"
 	"github.com/dify-sso/dify-sso/pkg/envelope"
 	"github.com/dify-sso/dify-sso/pkg/secret"
 	"github.com/dify-sso/dify-sso/pkg/server"
@@ -59,7 +60,7 @@ var credentials = map[caller]string{
 	open: "none", bearer: "bearer", cookieRead: "console session", cookieWrite: "console session and CSRF token",
 	cookieLoose: "console session and CSRF token, or no session", signIn: "none; the origin, where sent, fits", setUp: "none; the origin, where sent, fits",
 	page: "none", pageSigned: "console session", pageWrite: "CSRF token of the page", pageSignedWrite: "console session and CSRF token of the page", static: "none",
-	client: "HTTP Basic of an introspection client",
+	client: "HTTP Basic of an introspection client", navigation: "none", grantWrite: "approval grant and its CSRF token",
 }
 
 var shapeNames = map[server.Shape]string{server.Canonical: "canonical", server.OAuth: "OAuth", server.Decision: "canonical with error", server.Page: "page"}
@@ -82,21 +83,22 @@ func TestReferenceOfRoutes(t *testing.T) {
 	var b bytes.Buffer
 	b.WriteString("# Routes of core\n\n" + generated + `
 What a column means is in [middleware.md](../specs/v1.0/server/middleware.md); the bodies of requests and answers are in [openapi.json](openapi.json). GET answers HEAD
-too. Limits are those that are asked before the handler, by name; some handlers ask others. What no row takes is 404, or 405 with ` + "`Allow`" + `.
+too, but for a navigation that begins or ends a company sign-in. Limits are those that are asked before the handler, by name; some handlers ask others. What no row takes
+is 404, or 405 with ` + "`Allow`" + `. The rows from ` + "`sso-initiate`" + ` on exist with ` + "`ENTERPRISE_ENABLED` and `SSO_DEVICE_ENABLED`" + ` alone.
 
 ## Public listener (` + "`LISTEN`" + `)
 
 | Method | Path | Caller | Subjects, scope | Limits | Body | Media | Failures |
 | --- | --- | --- | --- | --- | --- | --- | --- |
 `)
-	a, views := &api{}, Routes()
-	for i, r := range a.table() {
+	a := &api{Deps: Deps{SSO: &sso.Service{}}}
+	for _, r := range a.table() {
 		credential, ok := credentials[r.caller]
 		if !ok {
 			t.Errorf("nobody says what the class %q presents", r.caller)
 		}
 		var limits, subjects []string
-		for _, l := range views[i].Limits {
+		for _, l := range r.asked() {
 			limits = append(limits, "`"+string(l)+"`")
 		}
 		for _, s := range r.rule.Subjects {

@@ -39,18 +39,23 @@ func Routes() []Route {
 	rows := (&api{}).table()
 	out := make([]Route, len(rows))
 	for i, r := range rows {
-		out[i] = Route{Method: r.method, Path: r.path, Caller: r.caller.String(), Subjects: slices.Clone(r.rule.Subjects), Media: slices.Clone(r.media), Body: r.body}
-		if r.caller == bearer {
-			out[i].Limits = append(out[i].Limits, limits.BearerToken)
-		}
-		if r.rule.Extra != "" {
-			out[i].Limits = append(out[i].Limits, r.rule.Extra)
-		}
-		for _, l := range r.limits {
-			out[i].Limits = append(out[i].Limits, l.name)
-		}
+		out[i] = Route{Method: r.method, Path: r.path, Caller: r.caller.String(), Subjects: slices.Clone(r.rule.Subjects), Media: slices.Clone(r.media), Body: r.body, Limits: r.asked()}
 	}
 	return out
+}
+
+// asked names the limits that stand before the handler, in their order.
+func (r row) asked() (names []limits.Name) {
+	if r.caller == bearer {
+		names = append(names, limits.BearerToken)
+	}
+	if r.rule.Extra != "" {
+		names = append(names, r.rule.Extra)
+	}
+	for _, l := range r.limits {
+		names = append(names, l.name)
+	}
+	return names
 }
 
 var callerNames = map[caller]string{

@@ -128,7 +128,8 @@ const coreTimeout = 3 * time.Second
 func (a *App) build(ctx context.Context) (err error) {
 	s, st, now := a.Settings, a.Stores, a.opts.Now
 	metrics := telemetry.NewMetrics(Program, a.opts.Version)
-	a.keysetRefused = metrics.Counter("keyset_reload_failures_total", "Key-set files that SIGHUP found and that were refused.")
+	figures := newFigures(metrics, now)
+	a.keysetRefused = figures.keysetRefused
 	if a.recorder, err = audit.NewRecorder(st.Audit, a.opts.Log); err != nil {
 		return err
 	}
@@ -157,7 +158,7 @@ func (a *App) build(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := a.buildLogins(newFigures(metrics, now)); err != nil {
+	if err := a.buildLogins(figures); err != nil {
 		return err
 	}
 	a.Operator, err = operator.New(operator.Deps{Connections: a.Connections, Logins: a.Logins, Keys: keeper{a}, Public: s.Public.String()})

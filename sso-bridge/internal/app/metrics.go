@@ -23,6 +23,8 @@ type figures struct {
 	idp      *prometheus.HistogramVec
 	skew     prometheus.Histogram
 	now      func() time.Time
+	// keysetRefused counts a file that was not taken.
+	keysetRefused func()
 }
 
 func newFigures(m *telemetry.Metrics, now func() time.Time) *figures {
@@ -33,6 +35,8 @@ func newFigures(m *telemetry.Metrics, now func() time.Time) *figures {
 		idp:      prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "sso_idp_seconds", Help: "Time of what is asked of an identity provider.", Buckets: buckets}, []string{"connection", "call"}),
 		skew:     prometheus.NewHistogram(prometheus.HistogramOpts{Name: "sso_clock_skew_seconds", Help: "How far providers' clocks are ahead.", Buckets: []float64{-300, -60, -30, -10, -2, 2, 10, 30, 60, 300}}),
 		now:      now,
+
+		keysetRefused: m.Counter("keyset_reload_failures_total", "Key-set files that SIGHUP found and that were refused."),
 	}
 	m.Registry.MustRegister(f.attempts, f.steps, f.idp, f.skew)
 	return f

@@ -218,6 +218,9 @@ func TestClaims(t *testing.T) {
 			})
 		}
 	}
+	t.Run("SSO-39 JWS-02 a claim that may be absent, as null", func(t *testing.T) {
+		mustRefuse(t, c, forge(object(with(list, "nest", "null"))), envelope.Claims)
+	})
 	for _, extra := range []string{"nbf", "sub", "scope", "admin", "TEXT", "téxt"} {
 		t.Run("SSO-39 JWS-11 an unknown claim "+extra, func(t *testing.T) {
 			mustRefuse(t, c, forge(object(with(list, extra, `"x"`))), envelope.Claims)

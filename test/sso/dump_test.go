@@ -105,6 +105,7 @@ func (in *install) keysOf(all *strings.Builder, address, prefix string) {
 
 // Whoever reads every store and every log after a run learns nothing that opens anything.
 func TestStoresAndLogsHoldNoSecret(t *testing.T) {
+	t.Parallel()
 	in, idp := one(t, plan{fleet: true}, nil)
 	known := secrets{"client secret": idp.secret, "key of the bridge": bridgeSecret}
 	set, err := os.ReadFile(in.keys)

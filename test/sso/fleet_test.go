@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -17,6 +18,7 @@ func (in *install) pin(core, bridge int64) {
 
 // Two replicas of each service on Postgres and Redis.
 func TestFleet(t *testing.T) {
+	t.Parallel()
 	in, idp := one(t, plan{fleet: true, replicas: 2}, nil)
 
 	t.Run("SSO-54 begun on the first replicas, continued on the second", func(t *testing.T) {
@@ -54,9 +56,12 @@ func TestFleet(t *testing.T) {
 	t.Run("SSO-18 JWS-09 one assertion fifty times, on both cores: one success", func(t *testing.T) {
 		w, b := in.client("assertion"), newBrowser(t)
 		last := w.upTo(b, "sso-complete")
+		tabs, next := make([]*browser, 50), atomic.Int64{}
+		for i := range tabs {
+			tabs[i] = b.clone(in.core.url + approvalPage)
+		}
 		answers := at50(func() string {
-			p := b.clone().hop(nil, http.MethodGet, last, nil)
-			return p.header.Get("Location")
+			return tabs[next.Add(1)-1].hop(nil, http.MethodGet, last, nil).header.Get("Location")
 		})
 		if won := with(answers, "sso_verified=1"); len(won) != 1 {
 			t.Errorf("%d successes of one assertion", len(won))
@@ -74,6 +79,7 @@ func TestFleet(t *testing.T) {
 			t.Errorf("%d starts of one ticket", len(won))
 		}
 	})
+	t.Run("SSO-41 JWS-06 the key set is rotated under load: no login fails while the former entry verifies, and none passes after", func(t *testing.T) { rotate(t, in) })
 	t.Run("SSO-51 a connection edited in mid-login is refused in words", func(t *testing.T) {
 		w, b := in.client("edited"), newBrowser(t)
 		callback := w.upTo(b, "/sso/oidc/callback")
@@ -132,10 +138,12 @@ func with(list []string, part string) (out []string) {
 	return out
 }
 
-// clone is another tab: it has the cookies, and what it gets stays its own.
-func (b *browser) clone() *browser {
-	c := newBrowser(b.t)
-	c.client.Jar = b.jar
+// clone is a tab that sends the cookies of an address as they are now, whatever the other
+// tabs get in answer.
+func (b *browser) clone(address string) *browser {
+	b.t.Helper()
+	c, at := newBrowser(b.t), mustParse(b.t, address)
+	c.jar.SetCookies(at, b.jar.Cookies(at))
 	return c
 }
 
@@ -150,6 +158,7 @@ func (in *install) restart() {
 
 // On one machine the attempts die with the process, and the page says so.
 func TestEmbeddedRestart(t *testing.T) {
+	t.Parallel()
 	in, _ := one(t, plan{}, nil)
 	t.Run("SSO-53 the bridge restarts in mid-login: the person reads it and begins again", func(t *testing.T) {
 		w, b := in.client("restart"), newBrowser(t)

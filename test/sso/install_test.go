@@ -39,6 +39,7 @@ type install struct {
 	coreEnviron   []string
 	bridgeEnviron []string
 	connections   string // the connections file
+	innerBridge   string // where core looks for the bridge
 }
 
 // service is one replica.
@@ -81,7 +82,8 @@ func newFront(t testing.TB, host string) *front {
 // plan says how an installation differs from one replica of each on embedded stores.
 type plan struct {
 	fleet         bool // Postgres and Redis
-	replicas      int  // of each service; 0 is 1
+	stores        *ownServers
+	replicas      int // of each service; 0 is 1
 	core, bridge  []string
 	connections   string // YAML below "connections:"; empty waits for configure
 	withoutBridge bool
@@ -100,9 +102,13 @@ func newInstall(t testing.TB, p plan) *install {
 	innerCore, innerBridge := freePort(t, "127.0.0.1"), freePort(t, "127.0.0.1")
 	in.coreEnviron = append([]string{"ENTERPRISE_ENABLED=true", "SSO_BRIDGE_URL=http://" + innerBridge}, shared...)
 	in.bridgeEnviron = append([]string{"CORE_INNER_URL=http://" + innerCore, "CONNECTIONS_FILE=" + in.connections, "EGRESS_ALLOW=127.0.0.1,localhost"}, shared...)
-	if p.fleet {
+	in.innerBridge = innerBridge
+	switch {
+	case p.stores != nil:
+		in.on(p.stores)
+	case p.fleet:
 		in.onServers()
-	} else {
+	default:
 		in.coreEnviron = append(in.coreEnviron, "DATA_DIR="+filepath.Join(in.dir, "core"))
 		in.bridgeEnviron = append(in.bridgeEnviron, "DATA_DIR="+filepath.Join(in.dir, "bridge"))
 	}
@@ -118,18 +124,22 @@ func newInstall(t testing.TB, p plan) *install {
 		in.cores = append(in.cores, in.serve("core", in.coreEnviron, inner))
 	}
 	in.core.hosts = backends(t, in.cores)
-	if p.withoutBridge {
-		return in
+	if !p.withoutBridge {
+		in.serveBridges(n)
 	}
+	return in
+}
+
+func (in *install) serveBridges(n int) {
+	in.t.Helper()
 	for i := range n {
-		inner := innerBridge
+		inner := in.innerBridge
 		if i > 0 {
-			inner = freePort(t, "127.0.0.1")
+			inner = freePort(in.t, "127.0.0.1")
 		}
 		in.bridges = append(in.bridges, in.serve("sso-bridge", in.bridgeEnviron, inner))
 	}
-	in.bridge.hosts = backends(t, in.bridges)
-	return in
+	in.bridge.hosts = backends(in.t, in.bridges)
 }
 
 // onServers gives each service a database and a key prefix of its own.
@@ -141,10 +151,16 @@ func (in *install) onServers() {
 		if name != "core" {
 			secret = bridgeSecret
 		}
-		*environ = append(*environ, "DATABASE_URL="+testserver.Postgres(t), "DATABASE_MAX_CONNS=8", "REDIS_URL="+address, "REDIS_KEY_PREFIX="+prefix,
-			"SECRET_KEY="+secret, "SEALING_KEY_FILE="+in.file(name+"-sealing.key", "k1:"+base64.StdEncoding.EncodeToString(random(32))+"\n"))
-		command(t, *environ, "", program(t, name), "migrate", "up")
+		in.use(name, environ, secret, testserver.Postgres(t), address, prefix)
 	}
+}
+
+// use has a service keep its data on servers, and makes its tables.
+func (in *install) use(name string, environ *[]string, key, sql, redis, prefix string) {
+	in.t.Helper()
+	*environ = append(*environ, "DATABASE_URL="+sql, "DATABASE_MAX_CONNS=8", "REDIS_URL="+redis, "REDIS_KEY_PREFIX="+prefix,
+		"SECRET_KEY="+key, "SEALING_KEY_FILE="+in.file(name+"-sealing.key", "k1:"+base64.StdEncoding.EncodeToString(random(32))+"\n"))
+	command(in.t, *environ, "", program(in.t, name), "migrate", "up")
 }
 
 // serve starts one replica and waits until it is ready.

@@ -25,14 +25,10 @@ var programs = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for name, pkg := range map[string]string{
-		"core": "./core/cmd/core", "sso-bridge": "./sso-bridge/cmd/sso-bridge", "difyauth": "./pkg/deviceauth/cmd/difyauth", "devidp": "./sso-bridge/cmd/devidp",
-	} {
-		cmd := exec.Command("go", "build", "-o", filepath.Join(dir, name), pkg)
-		cmd.Dir = filepath.Join("..", "..")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return dir, fmt.Errorf("building %s: %w\n%s", name, err, out)
-		}
+	cmd := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "./core/cmd/core", "./sso-bridge/cmd/sso-bridge", "./pkg/deviceauth/cmd/difyauth")
+	cmd.Dir = filepath.Join("..", "..")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return dir, fmt.Errorf("building the programs: %w\n%s", err, out)
 	}
 	return dir, nil
 })

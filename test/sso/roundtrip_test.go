@@ -80,10 +80,11 @@ func (in *install) get(path string, headers ...string) (int, string) {
 	return in.call(http.MethodGet, path, headers...)
 }
 
-// getUntil asks again for up to ten seconds, for what is brought about elsewhere.
+// getUntil asks again for up to twenty seconds, for what is brought about elsewhere; not
+// so often that a token's limit answers in its place.
 func (in *install) getUntil(want int, path string, headers ...string) (status int, body string) {
 	in.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(400 * time.Millisecond) {
 		if status, body = in.get(path, headers...); status == want || time.Now().After(deadline) {
 			return status, body
 		}
@@ -121,7 +122,8 @@ func one(t testing.TB, p plan, oidc []string, more ...string) (*install, *provid
 }
 
 func TestRoundTrip(t *testing.T) {
-	in, _ := one(t, plan{}, nil)
+	t.Parallel()
+	in, idp := one(t, plan{}, nil)
 
 	t.Run("SSO-31 a person of the provider signs a client in, and the client uses and ends its token", func(t *testing.T) {
 		w, b := in.client("alice's laptop"), newBrowser(t)
@@ -171,6 +173,10 @@ func TestRoundTrip(t *testing.T) {
 		mine.open(last).must(http.StatusOK, "Alice Liddell")
 		w.pending()
 	})
+	t.Run("SSO-31 difyauth signs in, uses its token and ends it", func(t *testing.T) { difyauth(t, in) })
+	t.Run("SSO-31 difyctl signs in, uses its token and ends it", func(t *testing.T) { difyctl{t: t, in: in}.replay() })
+	t.Run("OIDC-15 SSO-50 handle and code of two logins, in both browsers, both ways", func(t *testing.T) { crossed(t, in) })
+	t.Run("OIDC-35 no parameter leads anywhere else", func(t *testing.T) { led(t, in, idp) })
 }
 
 // upTo goes the same way and stops before an address that contains a text.

@@ -131,11 +131,8 @@ func TestVerifiedEmail(t *testing.T) {
 		{said: `"TRUE"`, whose: "foreign", asText: true, want: failure.EmailNotVerified},
 		{said: `[true]`, whose: "foreign", want: failure.EmailNotVerified},
 	} {
-		name := "OIDC-20 SSO-71 email_verified " + tc.said + " of a domain " + tc.whose
-		if tc.asText {
-			name += " with email_verified_strings"
-		}
-		t.Run(name, func(t *testing.T) {
+		with := map[bool]string{true: " with email_verified_strings"}[tc.asText]
+		t.Run("OIDC-20 SSO-71 email_verified "+tc.said+" of a domain "+tc.whose+with, func(t *testing.T) {
 			address := map[string]string{"owned": "ada@corp.example", "foreign": "ada@nobody.example", "other": "ada@other.example"}[tc.whose]
 			c := claims(func(c *identity.Claims) {
 				c.Emails, c.VerifiedRaw = []string{address}, tc.said

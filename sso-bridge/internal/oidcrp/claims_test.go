@@ -5,6 +5,7 @@ package oidcrp_test
 import (
 	"encoding/json"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -47,18 +48,36 @@ func TestClaims(t *testing.T) {
 	}
 }
 
+// The bridge's clock is moved, the provider's is the real one.
 func TestClockSkewIsMeasured(t *testing.T) {
-	p := newParty(t)
-	p.clock.add(5 * time.Minute)
-	p.idp.Clock(time.Now)
-	_, trace, err := p.signIn(t)
-	if err != nil || trace.ClockSkew == nil || *trace.ClockSkew > -298 || *trace.ClockSkew < -303 {
-		t.Errorf("%v %v", trace.ClockSkew, err)
-	}
-	p.clock.add(6 * time.Minute)
-	f := p.refused(t, failure.OIDCTime)
-	if f.Facts["claim"] != "iat" || f.Facts["skew_s"] != "-660" && f.Facts["skew_s"] != "-661" {
-		t.Errorf("%v", f.Facts)
+	for _, tc := range []struct {
+		name    string
+		ahead   time.Duration // of the provider's clock
+		refused bool
+	}{
+		{"SSO-95 OIDC-12 the provider's clock is two minutes behind", -2 * time.Minute, false},
+		{"SSO-95 OIDC-12 over ten minutes behind", -10*time.Minute - 2*time.Second, true},
+		{"SSO-95 OIDC-12 two minutes ahead", 2 * time.Minute, true},
+		{"SSO-95 OIDC-12 ten minutes ahead", 10 * time.Minute, true},
+		{"SSO-95 OIDC-12 half a minute ahead", 30 * time.Second, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p := newParty(t)
+			p.clock.add(-tc.ahead)
+			p.idp.Clock(time.Now)
+			near := func(skew float64) bool { return skew >= tc.ahead.Seconds()-3 && skew <= tc.ahead.Seconds()+3 }
+			if tc.refused {
+				f := p.refused(t, failure.OIDCTime)
+				skew, err := strconv.ParseFloat(f.Facts["skew_s"], 64)
+				if f.Facts["claim"] != "iat" || err != nil || !near(skew) {
+					t.Errorf("%v", f.Facts)
+				}
+				return
+			}
+			if _, trace, err := p.signIn(t); err != nil || trace.ClockSkew == nil || !near(float64(*trace.ClockSkew)) {
+				t.Errorf("%v %v", trace.ClockSkew, err)
+			}
+		})
 	}
 }
 

@@ -23,6 +23,7 @@ const people = {
   alice: { sub: 'alice', email: 'alice@corp.test', email_verified: true, name: 'Alice Liddell', groups: ['eng', 'admins'] },
   bob: { sub: 'bob', email: 'bob@corp.test', email_verified: true, name: 'Bob <b>Builder</b>', groups: ['eng'] },
   mallory: { sub: 'mallory', email: 'alice@corp.test', email_verified: false, name: 'Mallory' },
+  carol: { sub: 'carol', email: 'carol@form.test', email_verified: true, name: 'Carol Reed' },
   nomail: { sub: 'nomail', name: 'No Mail' },
 }
 const nameOf = (hint) => (hint ?? 'alice').split('@')[0]

@@ -66,9 +66,10 @@ If core shows a link above, set it up there first.
 
 Sign a command line in, in another terminal, and choose company sign-in in the browser:
   bin/difyauth login --host $core
-Why a sign-in was refused:
+Its people are on the provider's page; some of them are refused on purpose. Why, with the
+reference that the page then shows (attempts list lists all):
   CORE_INNER_URL=http://127.0.0.1:5002 SSO_BRIDGE_PUBLIC_URL=$bridge CONSOLE_API_URL=$core \\
-    KEYSET_FILE=$dir/keyset.json DATA_DIR=$dir/bridge bin/sso-bridge attempts list
+    KEYSET_FILE=$dir/keyset.json DATA_DIR=$dir/bridge bin/sso-bridge attempts show REFERENCE
 
 Ctrl-C stops all three.
 

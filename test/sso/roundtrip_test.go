@@ -80,11 +80,11 @@ func (in *install) get(path string, headers ...string) (int, string) {
 	return in.call(http.MethodGet, path, headers...)
 }
 
-// getUntil asks again for up to twenty seconds, for what is brought about elsewhere; not
+// getUntil asks again for up to half a minute, for what is brought about elsewhere; not
 // so often that a token's limit answers in its place.
 func (in *install) getUntil(want int, path string, headers ...string) (status int, body string) {
 	in.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(400 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(600 * time.Millisecond) {
 		if status, body = in.get(path, headers...); status == want || time.Now().After(deadline) {
 			return status, body
 		}

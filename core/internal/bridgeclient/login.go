@@ -11,6 +11,7 @@ import (
 
 	"github.com/dify-sso/dify-sso/core/internal/sso"
 	"github.com/dify-sso/dify-sso/pkg/fault"
+	"github.com/dify-sso/dify-sso/pkg/innerclient"
 	"github.com/dify-sso/dify-sso/pkg/ssocode"
 	"github.com/dify-sso/dify-sso/pkg/wire"
 )
@@ -57,9 +58,9 @@ func (c *Client) Begin(ctx context.Context, o sso.Order) (sso.Begun, error) {
 		begun   sso.Begun
 		refusal error
 	)
-	_, err = c.call(ctx, http.MethodPost, attemptsPath, body, "", func(a answer) (ok bool) {
-		if a.status == http.StatusCreated {
-			begun, ok = c.begun(a.body)
+	_, err = c.call(ctx, http.MethodPost, attemptsPath, body, "", func(a innerclient.Answer) (ok bool) {
+		if a.Status == http.StatusCreated {
+			begun, ok = c.begun(a.Body)
 			return ok
 		}
 		refusal = refusalOf(a)
@@ -84,13 +85,13 @@ func (c *Client) begun(body []byte) (sso.Begun, bool) {
 }
 
 // refusalOf gives what the bridge says instead of beginning a login, or nil.
-func refusalOf(a answer) error {
+func refusalOf(a innerclient.Answer) error {
 	for status, sentinels := range map[int][]*fault.Error{
 		http.StatusNotFound: {sso.ErrNotConfigured, sso.ErrConnectionUnknown, sso.ErrUnroutable},
 		http.StatusConflict: {sso.ErrChoiceRequired},
 	} {
 		for _, sentinel := range sentinels {
-			if a.status == status && a.code() == sentinel.Code() {
+			if a.Status == status && a.Code() == sentinel.Code() {
 				return sentinel
 			}
 		}
@@ -122,8 +123,8 @@ func (c *Client) Offered(ctx context.Context) (sso.Offer, error) {
 	known := c.list
 	c.mu.Unlock()
 	offer := known.offer
-	a, err := c.call(ctx, http.MethodGet, connectionsPath, nil, known.etag, func(a answer) (ok bool) {
-		if a.status == http.StatusNotModified && known.etag != "" {
+	a, err := c.call(ctx, http.MethodGet, connectionsPath, nil, known.etag, func(a innerclient.Answer) (ok bool) {
+		if a.Status == http.StatusNotModified && known.etag != "" {
 			return true
 		}
 		offer, ok = offerOf(a)
@@ -132,17 +133,17 @@ func (c *Client) Offered(ctx context.Context) (sso.Offer, error) {
 	if err != nil {
 		return sso.Offer{}, err
 	}
-	if a.status == http.StatusOK {
+	if a.Status == http.StatusOK {
 		c.mu.Lock()
-		c.list = remembered{etag: a.etag, offer: offer}
+		c.list = remembered{etag: a.Header.Get("ETag"), offer: offer}
 		c.mu.Unlock()
 	}
 	return offer, nil
 }
 
-func offerOf(a answer) (sso.Offer, bool) {
+func offerOf(a innerclient.Answer) (sso.Offer, bool) {
 	var r offerResponse
-	if a.status != http.StatusOK || wire.JSON(a.body, &r, wire.Ignore) != nil || r.Mode == nil {
+	if a.Status != http.StatusOK || wire.JSON(a.Body, &r, wire.Ignore) != nil || r.Mode == nil {
 		return sso.Offer{}, false
 	}
 	offer := sso.Offer{Mode: sso.Mode(*r.Mode)}
@@ -171,12 +172,12 @@ func (c *Client) Trace(ctx context.Context, reference string) (json.RawMessage, 
 		return nil, sso.ErrAttemptNotFound
 	}
 	missing := false
-	a, err := c.call(ctx, http.MethodGet, tracePath+reference, nil, "", func(a answer) bool {
-		missing = a.status == http.StatusNotFound && a.code() == sso.ErrAttemptNotFound.Code()
-		return missing || a.status == http.StatusOK && wire.JSON(a.body, &struct{}{}, wire.Ignore) == nil
+	a, err := c.call(ctx, http.MethodGet, tracePath+reference, nil, "", func(a innerclient.Answer) bool {
+		missing = a.Status == http.StatusNotFound && a.Code() == sso.ErrAttemptNotFound.Code()
+		return missing || a.Status == http.StatusOK && wire.JSON(a.Body, &struct{}{}, wire.Ignore) == nil
 	})
 	if err == nil && missing {
 		err = sso.ErrAttemptNotFound
 	}
-	return a.body, err
+	return a.Body, err
 }

@@ -146,11 +146,12 @@ func (a *api) otherLanguage(c *fiber.Ctx, lang string) string {
 		q.Set("lang", pagekit.English)
 	}
 	path := c.Path()
-	if strings.HasPrefix(path, devicePath+"/") { // its cookies say the rest
+	switch {
+	case strings.HasPrefix(path, devicePath+"/"): // its cookies say the rest
 		if c.Method() != http.MethodGet {
 			path = approvalPath
 		}
-	} else if c.Method() == http.MethodGet {
+	case c.Method() == http.MethodGet:
 		for _, name := range kept {
 			if v := c.Query(name); v != "" {
 				q.Set(name, v)
@@ -162,7 +163,7 @@ func (a *api) otherLanguage(c *fiber.Ctx, lang string) string {
 		if path == "/device" {
 			keptOfSSO(c, q)
 		}
-	} else {
+	default:
 		if page, ok := formPages[path]; ok {
 			path = page
 		}

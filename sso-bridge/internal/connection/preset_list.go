@@ -95,7 +95,7 @@ func presets() []Preset {
 		},
 		{
 			Name: "gitlab", Title: "GitLab",
-			Defaults: forgeDefaults(OAuth2Config{
+			Defaults: forgeDefaults(OAuth2Config{ //nolint:gosec // addresses, no credentials
 				Kind: KindGitLab, AuthorizationURL: "https://gitlab.com/oauth/authorize", TokenURL: "https://gitlab.com/oauth/token",
 				UserinfoURL: "https://gitlab.com/api/v4/user", Scopes: []string{"read_user"},
 			}),

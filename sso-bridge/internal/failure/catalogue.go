@@ -31,13 +31,13 @@ const (
 	OIDCDenied            Code = "oidc_denied"
 	OIDCProviderError     Code = "oidc_provider_error"
 	TokenEndpoint         Code = "token_endpoint_failed"
-	IDTokenMissing        Code = "oidc_id_token_missing"
+	IDTokenMissing        Code = "oidc_id_token_missing" //nolint:gosec // a code, no credential
 	OIDCAlgorithm         Code = "oidc_algorithm"
 	OIDCSignature         Code = "oidc_signature_invalid"
 	OIDCTime              Code = "oidc_time"
 	OIDCNonce             Code = "oidc_nonce_mismatch"
 	OIDCHash              Code = "oidc_hash_mismatch"
-	OIDCTokenShape        Code = "oidc_token_shape"
+	OIDCTokenShape        Code = "oidc_token_shape" //nolint:gosec // a code, no credential
 	OIDCStale             Code = "oidc_stale_authentication"
 	OIDCACR               Code = "oidc_acr"
 	UserinfoFailed        Code = "userinfo_failed"

@@ -74,7 +74,7 @@ func (e *Error) Unwrap() error { return e.cause }
 
 // Is reports whether target has the same code.
 func (e *Error) Is(target error) bool {
-	t, ok := target.(*Error) //nolint:errorlint // Is is asked for one error of a chain
+	t, ok := target.(*Error)
 	return ok && t.Code == e.Code
 }
 

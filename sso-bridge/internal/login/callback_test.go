@@ -172,7 +172,7 @@ func TestCrossedFlows(t *testing.T) {
 			return identity.Claims{}, failure.New(failure.TokenEndpoint).With("error", "invalid_grant")
 		}
 		c := ada()
-		c.Issuer = a.Serving.Config.Issuer(a.Serving.Connection.ID)
+		c.Issuer = a.Serving.Config.Issuer(a.Serving.ID)
 		return c, nil
 	}
 	w.oidc.verify, w.oauth2.verify = crossed, crossed
@@ -207,7 +207,7 @@ func TestConnectionsThatChangeMeanwhile(t *testing.T) {
 		code   failure.Code // empty for a success
 	}{
 		"edited and enabled": {func(c *connection.Serving) {
-			c.Hash, c.Head, c.Connection.Serving = revision("b"), revision("b"), revision("b")
+			c.Hash, c.Head, c.Serving = revision("b"), revision("b"), revision("b")
 		}, failure.ConnectionChanged},
 		"disabled":            {func(c *connection.Serving) { c.State = connection.Disabled }, failure.ConnectionChanged},
 		"deleted":             {func(c *connection.Serving) { at := start; c.DeletedAt = &at }, failure.ConnectionChanged},
@@ -427,7 +427,7 @@ func TestWhatChangedSinceTheLastSuccess(t *testing.T) {
 			w.clock.Advance(time.Minute)
 			if c.want == "configuration" {
 				w.registry.change("acme", func(c *connection.Serving) {
-					c.Hash, c.Head, c.Connection.Serving = revision("b"), revision("b"), revision("b")
+					c.Hash, c.Head, c.Serving = revision("b"), revision("b"), revision("b")
 				})
 			}
 			good := w.oidc.verify

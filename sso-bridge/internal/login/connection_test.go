@@ -37,7 +37,7 @@ func (w *world) tested(o login.TestOrder) (reference string, page, cookie secret
 }
 
 func draft(w *world) {
-	w.registry.change("acme", func(c *connection.Serving) { c.State, c.Connection.Serving = connection.Draft, "" })
+	w.registry.change("acme", func(c *connection.Serving) { c.State, c.Serving = connection.Draft, "" })
 }
 
 var byAda = login.TestOrder{Connection: "acme", Actor: "cli:ada", RequestID: "request"}

@@ -198,7 +198,7 @@ func newWorldOn(t *testing.T, clock *storetest.Clock, records login.Records, db 
 		Records: storetest.FaultyRecords(records, w.faults), Attempts: storetest.FaultyAttempts(sqlstore.Attempts{DB: db}, w.faults), Connections: w.registry,
 		Providers: map[connection.Protocol]login.Provider{connection.OIDC: w.oidc, connection.OAuth2: w.oauth2},
 		Judge: func(ctx context.Context, c identity.Claims, serving connection.Serving) identity.Report {
-			r := identity.Explain(ctx, c, serving.Connection.ID, serving.Config, nobody{})
+			r := identity.Explain(ctx, c, serving.ID, serving.Config, nobody{})
 			if w.refuse != nil {
 				r.Failure = w.refuse
 			}

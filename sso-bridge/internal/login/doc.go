@@ -11,4 +11,9 @@
 //	created --start--> started --callback claims--> returned --> succeeded | failed
 //
 // Expired is no state: it is expires_at against the clock.
+//
+// Which provider is left alone for a while, and whose keys were read again just now, is
+// no part of it and lies in no store: package egress and the protocols know it for their
+// process. Replicas that each ask a provider once more do no harm, and one that had to
+// ask Redis first could not sign anybody in without it.
 package login

@@ -20,15 +20,6 @@ const (
 	Results Shelf = "v" // the digest of a result's ticket: what a connection test found
 )
 
-// Mark says what a mark is about.
-type Mark string
-
-// The marks of a connection.
-const (
-	Refetched Mark = "m" // its provider's keys or metadata were read again just now
-	CircuitOf Mark = "k" // its provider is left alone
-)
-
 var (
 	// ErrNoRecord: nothing lies there, or no more.
 	ErrNoRecord = errors.New("login: no such record")
@@ -52,8 +43,4 @@ type Records interface {
 	// that it was taken: the others hear ErrTaken. Of what never was or is over it
 	// returns ErrNoRecord.
 	Take(ctx context.Context, shelf Shelf, d secret.Digest) ([]byte, error)
-	// Mark sets a mark of a connection for life, and reports whether there was none.
-	Mark(ctx context.Context, m Mark, connectionID string, life time.Duration) (fresh bool, err error)
-	// Marked reports whether a connection has a mark.
-	Marked(ctx context.Context, m Mark, connectionID string) (bool, error)
 }

@@ -18,7 +18,7 @@ type Records struct {
 	now  func() time.Time
 
 	mu      sync.Mutex
-	shelves map[string]*shelf
+	shelves map[login.Shelf]*shelf
 }
 
 // shelf holds the entries of one kind. Each kind has room of its own, so that a flood of
@@ -41,15 +41,24 @@ const sweepEvery = time.Second
 // NewRecords holds at most most entries of each kind; beyond that what would add one
 // returns login.ErrFull.
 func NewRecords(most int, now func() time.Time) *Records {
-	return &Records{most: most, now: now, shelves: map[string]*shelf{}}
+	return &Records{most: most, now: now, shelves: map[login.Shelf]*shelf{}}
 }
 
 var _ login.Records = (*Records)(nil)
 
 // Put implements login.Records.
 func (s *Records) Put(ctx context.Context, on login.Shelf, d secret.Digest, sealed []byte, life time.Duration) error {
-	_, err := s.add(ctx, string(on), d.Hex(), bytes.Clone(sealed), life, true)
-	return err
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now, shelf, key := s.now(), s.shelf(on), d.Hex()
+	if _, held := shelf.entries[key]; !held && len(shelf.entries) >= s.most && !shelf.madeRoom(now, s.most) {
+		return login.ErrFull
+	}
+	shelf.entries[key] = entry{value: bytes.Clone(sealed), until: now.Add(life)}
+	return nil
 }
 
 // Read implements login.Records.
@@ -68,7 +77,7 @@ func (s *Records) get(ctx context.Context, on login.Shelf, d secret.Digest, take
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	shelf, key := s.shelf(string(on)), d.Hex()
+	shelf, key := s.shelf(on), d.Hex()
 	e, ok := shelf.entries[key]
 	switch {
 	case !ok || !s.now().Before(e.until):
@@ -82,42 +91,7 @@ func (s *Records) get(ctx context.Context, on login.Shelf, d secret.Digest, take
 	return bytes.Clone(e.value), nil
 }
 
-// Mark implements login.Records.
-func (s *Records) Mark(ctx context.Context, m login.Mark, connectionID string, life time.Duration) (fresh bool, err error) {
-	return s.add(ctx, string(m), connectionID, nil, life, false)
-}
-
-// Marked implements login.Records.
-func (s *Records) Marked(ctx context.Context, m login.Mark, connectionID string) (bool, error) {
-	if err := ctx.Err(); err != nil {
-		return false, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e, ok := s.shelf(string(m)).entries[connectionID]
-	return ok && s.now().Before(e.until), nil
-}
-
-// add puts an entry where there is none; over says to put it in the place of another.
-func (s *Records) add(ctx context.Context, on, key string, value []byte, life time.Duration, over bool) (fresh bool, err error) {
-	if err := ctx.Err(); err != nil {
-		return false, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now, shelf := s.now(), s.shelf(on)
-	e, held := shelf.entries[key]
-	if live := held && now.Before(e.until); live && !over {
-		return false, nil
-	}
-	if !held && len(shelf.entries) >= s.most && !shelf.madeRoom(now, s.most) {
-		return false, login.ErrFull
-	}
-	shelf.entries[key] = entry{value: value, until: now.Add(life)}
-	return true, nil
-}
-
-func (s *Records) shelf(name string) *shelf {
+func (s *Records) shelf(name login.Shelf) *shelf {
 	if _, ok := s.shelves[name]; !ok {
 		s.shelves[name] = &shelf{entries: map[string]entry{}}
 	}

@@ -42,14 +42,6 @@ func TestFullRatherThanForgetful(t *testing.T) {
 		if _, err := s.Read(t.Context(), login.Handles, secret.Digest{1}); err != nil {
 			t.Error(err)
 		}
-		for _, id := range []string{"acme", "other"} {
-			if fresh, err := s.Mark(t.Context(), login.CircuitOf, id, time.Minute); err != nil || !fresh {
-				t.Errorf("marks have room of their own: %t, %v", fresh, err)
-			}
-		}
-		if fresh, err := s.Mark(t.Context(), login.CircuitOf, "third", time.Minute); !errors.Is(err, login.ErrFull) || fresh {
-			t.Errorf("what cannot be remembered is not fresh: %t, %v", fresh, err)
-		}
 	})
 	t.Run("OUT-01 what is over makes room", func(t *testing.T) {
 		clock.Advance(time.Minute)

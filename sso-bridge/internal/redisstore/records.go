@@ -21,12 +21,8 @@ type Records struct{ DB *redisdb.DB }
 
 var _ login.Records = Records{}
 
-const (
-	// taken stands where a record was. No sealed value is as short.
-	taken = "x"
-	// there is the value of a key that only says that it exists.
-	there = "1"
-)
+// taken stands where a record was. No sealed value is as short.
+const taken = "x"
 
 // take gives a value once. GETDEL would leave nothing to tell a repeat by.
 var take = redisdb.NewScript(`
@@ -38,10 +34,6 @@ return v`)
 
 func (s Records) key(on login.Shelf, d secret.Digest) string {
 	return s.DB.Key("sso:"+string(on), d.Hex())
-}
-
-func (s Records) mark(m login.Mark, connectionID string) string {
-	return s.DB.Key("sso:"+string(m), connectionID)
 }
 
 // Put implements login.Records.
@@ -77,17 +69,4 @@ func value(v any, err error) ([]byte, error) {
 	default:
 		return []byte(text), nil
 	}
-}
-
-// Mark implements login.Records.
-func (s Records) Mark(ctx context.Context, m login.Mark, connectionID string, life time.Duration) (fresh bool, err error) {
-	v, err := s.DB.Do(ctx, "set", s.mark(m, connectionID), there, "px", life.Milliseconds(), "nx")
-	return v != nil && err == nil, err
-}
-
-// Marked implements login.Records.
-func (s Records) Marked(ctx context.Context, m login.Mark, connectionID string) (bool, error) {
-	n, err := s.DB.Do(ctx, "exists", s.mark(m, connectionID))
-	count, _ := n.(int64)
-	return count > 0, err
 }

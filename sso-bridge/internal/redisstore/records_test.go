@@ -81,16 +81,11 @@ func TestKeysAreThoseOfTheSpecification(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	_, refetched := p.a.Mark(t.Context(), login.Refetched, "acme", time.Minute)
-	_, opened := p.a.Mark(t.Context(), login.CircuitOf, "acme", time.Minute)
-	if err := errors.Join(refetched, opened); err != nil {
-		t.Fatal(err)
-	}
 	got := testserver.RedisKeys(t, p.raw, p.prefix)
 	slices.Sort(got)
 	want := map[string]bool{}
 	for _, key := range []string{
-		"sso:t:{" + d.Hex() + "}", "sso:h:{" + d.Hex() + "}", "sso:v:{" + d.Hex() + "}", "sso:m:{acme}", "sso:k:{acme}",
+		"sso:t:{" + d.Hex() + "}", "sso:h:{" + d.Hex() + "}", "sso:v:{" + d.Hex() + "}",
 	} {
 		want[p.prefix+key] = true
 	}
@@ -117,7 +112,7 @@ func TestAValueThatIsNotOursIsMissing(t *testing.T) {
 	}
 }
 
-// Whatever is wrong with Redis, nobody gets a record, no mark is fresh, and the failure
+// Whatever is wrong with Redis, nobody gets a record, and the failure
 // is no verdict.
 func TestOutages(t *testing.T) {
 	server := testserver.StartRedis(t, "--save", "3600", "1000000") // saved when it is stopped
@@ -148,15 +143,14 @@ func TestOutages(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 			defer cancel()
 			got, take := p.a.Take(ctx, login.Handles, d)
-			fresh, mark := p.a.Mark(ctx, login.Refetched, "acme", time.Minute)
 			put := p.a.Put(ctx, login.Tickets, d, []byte("sealed"), time.Minute)
-			for what, err := range map[string]error{"take": take, "mark": mark, "put": put} {
+			for what, err := range map[string]error{"take": take, "put": put} {
 				if err == nil || errors.Is(err, login.ErrTaken) || errors.Is(err, login.ErrNoRecord) {
 					t.Errorf("%s: %v", what, err)
 				}
 			}
-			if got != nil || fresh {
-				t.Errorf("%q, %t", got, fresh)
+			if got != nil {
+				t.Errorf("%q", got)
 			}
 			c.end(t)
 		})

@@ -33,14 +33,6 @@ func (w faultyRecords) Take(ctx context.Context, on login.Shelf, d secret.Digest
 	return faulttest.Get(ctx, w.f, "Take."+string(on), func() ([]byte, error) { return w.s.Take(ctx, on, d) })
 }
 
-func (w faultyRecords) Mark(ctx context.Context, m login.Mark, connectionID string, life time.Duration) (bool, error) {
-	return faulttest.Get(ctx, w.f, "Mark", func() (bool, error) { return w.s.Mark(ctx, m, connectionID, life) })
-}
-
-func (w faultyRecords) Marked(ctx context.Context, m login.Mark, connectionID string) (bool, error) {
-	return faulttest.Get(ctx, w.f, "Marked", func() (bool, error) { return w.s.Marked(ctx, m, connectionID) })
-}
-
 // FaultyAttempts wraps a store of attempts. Its moves are planned as "Move" with the
 // state to which they lead, such as "Move.started", and the others by their names.
 func FaultyAttempts(s login.Attempts, f *faulttest.Faults) login.Attempts {

@@ -110,49 +110,19 @@ func Records(t *testing.T, open func(t *testing.T) RecordStore) {
 		}
 	})
 
-	t.Run("a mark is one connection's and lasts its life", func(t *testing.T) {
-		s := open(t)
-		mark := func(m login.Mark, connection string, want bool) {
-			t.Helper()
-			if fresh, err := s.A.Mark(t.Context(), m, connection, 30*time.Second); err != nil || fresh != want {
-				t.Errorf("%s %s: %t, %v", m, connection, fresh, err)
-			}
-		}
-		marked := func(m login.Mark, connection string, want bool) {
-			t.Helper()
-			if is, err := s.B.Marked(t.Context(), m, connection); err != nil || is != want {
-				t.Errorf("%s %s is marked: %t, %v", m, connection, is, err)
-			}
-		}
-		marked(login.Refetched, "acme", false)
-		mark(login.Refetched, "acme", true)
-		mark(login.Refetched, "acme", false)
-		mark(login.Refetched, "other", true)
-		marked(login.Refetched, "acme", true)
-		marked(login.CircuitOf, "acme", false)
-		s.Age(31 * time.Second)
-		marked(login.Refetched, "acme", false)
-		mark(login.Refetched, "acme", true)
-	})
-
 	t.Run("a call whose context has ended changes nothing", func(t *testing.T) {
 		s := open(t)
 		mustPut(t, s.A, login.Handles, d, sealed)
 		ctx := cancelled(t)
 		_, taken := s.A.Take(ctx, login.Handles, d)
 		_, read := s.A.Read(ctx, login.Handles, d)
-		_, marked := s.A.Mark(ctx, login.Refetched, "acme", time.Minute)
-		_, asked := s.A.Marked(ctx, login.Refetched, "acme")
-		for what, err := range map[string]error{"take": taken, "read": read, "mark": marked, "ask": asked, "put": s.A.Put(ctx, login.Handles, other, sealed, time.Minute)} {
+		for what, err := range map[string]error{"take": taken, "read": read, "put": s.A.Put(ctx, login.Handles, other, sealed, time.Minute)} {
 			if !errors.Is(err, context.Canceled) {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
 		if _, err := s.A.Take(t.Context(), login.Handles, d); err != nil {
 			t.Errorf("it was taken: %v", err)
-		}
-		if fresh, err := s.A.Mark(t.Context(), login.Refetched, "acme", time.Minute); err != nil || !fresh {
-			t.Errorf("it was marked: %t, %v", fresh, err)
 		}
 	})
 }

@@ -21,3 +21,24 @@ func TestPlainEmail(t *testing.T) {
 		}
 	}
 }
+
+func FuzzPlainEmail(f *testing.F) {
+	for _, s := range []string{"ada@corp.example", "Ada <a@b>", "a@b@c", `"a"@b`, "a@b.", "\u212A@b", " A@B ", "a@[::1]", "\xff@b"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		got, ok := canon.PlainEmail(s)
+		if !ok {
+			if got != "" {
+				t.Fatalf("refused with %q", got)
+			}
+			return
+		}
+		if again, ok := canon.PlainEmail(got); !ok || again != got {
+			t.Fatalf("%q is canonical and becomes %q", got, again)
+		}
+		if strings.Count(got, "@") != 1 || strings.ContainsFunc(got, func(r rune) bool { return r <= ' ' || r > '~' || r >= 'A' && r <= 'Z' }) {
+			t.Fatalf("%q", got)
+		}
+	})
+}

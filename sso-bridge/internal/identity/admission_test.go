@@ -104,7 +104,7 @@ func TestGroups(t *testing.T) {
 	} {
 		t.Run("OIDC-24 SSO-78 "+tc.name, func(t *testing.T) {
 			c := claims(func(c *identity.Claims) {
-				c.Groups, c.GroupsPresent = identity.ReadGroups(json.RawMessage(tc.raw))
+				c.Groups, c.GroupsPresent = identity.ReadTexts(json.RawMessage(tc.raw))
 				c.Overage = tc.overage
 			})
 			cfg := config(func(c *connection.Config) { c.Allow.Groups = []string{tc.allow} })

@@ -2,33 +2,7 @@
 
 package identity
 
-import (
-	"regexp"
-	"strings"
-
-	"github.com/dify-sso/dify-sso/pkg/canon"
-)
-
-// One plain address: a dot-atom (RFC 5322 section 3.2.3), so nothing quoted and no
-// display name, and a domain of letters, digits and hyphens.
-var plainAddress = regexp.MustCompile(`^[a-z0-9!#$%&'*+/=?^_{|}~` + "`" + `-]+(\.[a-z0-9!#$%&'*+/=?^_{|}~` + "`" + `-]+)*@[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$`)
-
-// Email gives the canonical form of an address that a provider asserts: that of
-// canon.Email, in ASCII alone and with an unquoted local part. It reports false for
-// everything else.
-func Email(s string) (string, bool) {
-	// Before anything is folded: the Kelvin sign is k in lower case.
-	for i := range len(s) {
-		if s[i] > '~' {
-			return "", false
-		}
-	}
-	s, ok := canon.Email(s)
-	if !ok || !plainAddress.MatchString(s) {
-		return "", false
-	}
-	return s, true
-}
+import "strings"
 
 // Domain gives what stands behind the @ of a canonical address.
 func Domain(email string) string {

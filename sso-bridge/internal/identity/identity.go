@@ -25,6 +25,9 @@ const (
 	maxName      = 128
 	maxGroups    = 1000
 	maxGroupSize = 255
+	maxACR       = 255 // bytes
+	maxMethods   = 8
+	maxMethod    = 32 // bytes
 )
 
 // Map gives the identity that verified claims make under a connection's configuration.
@@ -45,7 +48,7 @@ func Explain(ctx context.Context, c Claims, connectionID string, cfg connection.
 	w.email(ctx, owners)
 	w.name()
 	w.admission()
-	w.report.Identity.AuthTime, w.report.Identity.AMR, w.report.Identity.ACR = c.AuthTime, c.AMR, c.ACR
+	w.signIn()
 	w.report.Claims = mapped(c.Seen, cfg.Claims)
 	return w.report
 }
@@ -129,7 +132,7 @@ func (w *walk) email(ctx context.Context, owners Owners) {
 		refusal = failure.New(failure.EmailAmbiguous)
 	default:
 		var ok bool
-		if address, ok = Email(values[0]); !ok {
+		if address, ok = canon.PlainEmail(values[0]); !ok {
 			refusal = failure.New(failure.EmailMalformed)
 		}
 	}
@@ -183,6 +186,22 @@ func stated(c Claims) string {
 		return "nothing"
 	}
 	return "something else"
+}
+
+// signIn keeps how the person signed in as far as an assertion has room for it. These are
+// labels: what a provider says at greater length keeps nobody out, and has been compared
+// with what the connection demands before.
+func (w *walk) signIn() {
+	c, id := w.claims, &w.report.Identity
+	id.AuthTime = max(c.AuthTime, 0)
+	if len(c.ACR) <= maxACR {
+		id.ACR = c.ACR
+	}
+	for _, method := range c.AMR {
+		if method != "" && len(method) <= maxMethod && len(id.AMR) < maxMethods {
+			id.AMR = append(id.AMR, method)
+		}
+	}
 }
 
 func (w *walk) name() {

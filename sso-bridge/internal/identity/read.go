@@ -51,10 +51,10 @@ func ReadEmails(raw json.RawMessage) []string {
 	return []string{string(raw)}
 }
 
-// ReadGroups gives the values of a groups claim: one text, or a list of texts. It
-// reports false for a claim that is absent or of any other form, a nested list
+// ReadTexts gives the values of a claim that is one text or a list of texts, such as
+// groups. It reports false for a claim that is absent or of any other form, a nested list
 // included: nobody knows what that would grant.
-func ReadGroups(raw json.RawMessage) ([]string, bool) {
+func ReadTexts(raw json.RawMessage) ([]string, bool) {
 	if absent(raw) {
 		return nil, false
 	}
@@ -65,15 +65,15 @@ func ReadGroups(raw json.RawMessage) ([]string, bool) {
 	if json.Unmarshal(raw, &items) != nil {
 		return nil, false
 	}
-	groups := make([]string, len(items))
+	texts := make([]string, len(items))
 	for i, item := range items {
 		text, ok := ReadText(item)
 		if !ok {
 			return nil, false
 		}
-		groups[i] = text
+		texts[i] = text
 	}
-	return groups, true
+	return texts, true
 }
 
 func absent(raw json.RawMessage) bool {

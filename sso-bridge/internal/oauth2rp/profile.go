@@ -142,7 +142,7 @@ func (s *session) generic(members map[string]json.RawMessage, c identity.Claims)
 	verified := at(names.EmailVerified)
 	c.Verified, c.VerifiedRaw = identity.ReadStated(verified, s.config.EmailVerifiedStrings), string(verified)
 	c.Name, c.GivenName, c.FamilyName = text(names.Name), text(names.GivenName), text(names.FamilyName)
-	c.Groups, c.GroupsPresent = identity.ReadGroups(at(names.Groups))
+	c.Groups, c.GroupsPresent = identity.ReadTexts(at(names.Groups))
 	// A path into the profile is a claim of its own, so that it is seen where it is taken.
 	for _, path := range []string{names.Subject, names.Email, names.EmailVerified, names.Name, names.GivenName, names.FamilyName, names.Groups} {
 		if raw, ok := find(members, path); ok && members[path] == nil {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/dify-sso/dify-sso/pkg/wire"
+	"github.com/dify-sso/dify-sso/sso-bridge/internal/identity"
 )
 
 // claims are the members of a JSON object, by their exact names. A null is an absent
@@ -33,13 +34,7 @@ func (c claims) has(name string) bool { return c.mentions(name) && string(c[name
 func (c claims) mentions(name string) bool { _, there := c[name]; return there }
 
 // text gives a string claim; ok is false for an absent one and for another type.
-func (c claims) text(name string) (s string, ok bool) {
-	raw := c[name]
-	if len(raw) == 0 || raw[0] != '"' {
-		return "", false
-	}
-	return s, json.Unmarshal(raw, &s) == nil
-}
+func (c claims) text(name string) (s string, ok bool) { return identity.ReadText(c[name]) }
 
 // whole gives an integer claim: digits alone, for 1e30 and 1.0 are read differently by
 // different readers.
@@ -49,23 +44,4 @@ func (c claims) whole(name string) (n int64, ok bool) {
 }
 
 // list gives a claim that is a string or an array of strings.
-func (c claims) list(name string) (out []string, ok bool) {
-	if s, ok := c.text(name); ok {
-		return []string{s}, true
-	}
-	raw := c[name]
-	if len(raw) == 0 || raw[0] != '[' {
-		return nil, false
-	}
-	var items []json.RawMessage
-	if json.Unmarshal(raw, &items) != nil {
-		return nil, false
-	}
-	out = make([]string, len(items))
-	for i, item := range items {
-		if item[0] != '"' || json.Unmarshal(item, &out[i]) != nil {
-			return nil, false
-		}
-	}
-	return out, true
-}
+func (c claims) list(name string) (out []string, ok bool) { return identity.ReadTexts(c[name]) }

@@ -159,7 +159,7 @@ func (x *exchange) readDiscovery(ctx context.Context) (connection.OIDCEndpoints,
 func discoveryAddress(c connection.OIDCConfig) string {
 	issuer := c.Issuer
 	if c.Entra {
-		issuer = strings.ReplaceAll(issuer, tenantMark, "organizations")
+		issuer = strings.ReplaceAll(issuer, connection.TenantPlaceholder, "organizations")
 	}
 	return strings.TrimSuffix(issuer, "/") + "/.well-known/openid-configuration"
 }

@@ -78,36 +78,14 @@ func (x *exchange) email(out *identity.Claims, id, info claims) {
 	if !from.has(n.Email) {
 		return
 	}
-	emails, ok := from.list(n.Email)
-	if !ok {
-		emails = []string{string(from[n.Email])} // as it came; no address looks like it
-	}
-	out.Emails = emails
+	out.Emails = identity.ReadEmails(from[n.Email])
 	word := n.EmailVerified
 	if x.oidc.Entra {
 		word = entraVerified
 	}
-	if word != "" {
-		out.Verified, out.VerifiedRaw = x.stated(from, word)
+	if from.has(word) {
+		out.Verified, out.VerifiedRaw = identity.ReadStated(from[word], x.config.EmailVerifiedStrings), string(from[word])
 	}
-}
-
-// stated reads the word on an e-mail. True is the boolean alone, or by the connection's
-// option the text; whatever means false is false, for it can only refuse.
-func (x *exchange) stated(from claims, word string) (identity.Stated, string) {
-	if !from.has(word) {
-		return identity.Unstated, ""
-	}
-	raw := string(from[word])
-	switch strings.ToLower(strings.Trim(raw, `"`)) {
-	case "true":
-		if raw == "true" || raw == `"true"` && x.config.EmailVerifiedStrings {
-			return identity.StatedTrue, raw
-		}
-	case "false", "0":
-		return identity.StatedFalse, raw
-	}
-	return identity.Unstated, raw
 }
 
 // overage reports that a link stands in place of the groups (OpenID Connect Core section

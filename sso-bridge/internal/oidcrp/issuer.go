@@ -6,19 +6,19 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dify-sso/dify-sso/sso-bridge/internal/connection"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/failure"
 )
 
 // What is Entra ID's own: an issuer for many tenants is a template, which the token's
 // tenant fills.
 const (
-	tenantMark    = "{tenantid}"
 	tenantClaim   = "tid"
 	entraVerified = "xms_edov" // the owner of the e-mail's domain verified it
 )
 
 func (x *exchange) template() bool {
-	return x.oidc.Entra && strings.Contains(x.oidc.Issuer, tenantMark)
+	return x.oidc.Entra && strings.Contains(x.oidc.Issuer, connection.TenantPlaceholder)
 }
 
 // ours reports whether a callback's iss is the connection's, byte for byte. For a
@@ -31,7 +31,7 @@ func (x *exchange) ours(issuer string) bool {
 }
 
 func (x *exchange) issuerOf(tenant string) string {
-	return strings.ReplaceAll(x.oidc.Issuer, tenantMark, tenant)
+	return strings.ReplaceAll(x.oidc.Issuer, connection.TenantPlaceholder, tenant)
 }
 
 // checkIssuer compares iss byte for byte. A template is filled with a listed tenant
@@ -47,7 +47,7 @@ func (x *exchange) checkIssuer(c claims, k key) error {
 		}
 		want = x.issuerOf(tenant)
 		// A key of the shared set may be for one tenant; it signs for no other.
-		if k.issuer != "" && strings.ReplaceAll(k.issuer, tenantMark, tenant) != want {
+		if k.issuer != "" && strings.ReplaceAll(k.issuer, connection.TenantPlaceholder, tenant) != want {
 			return failure.New(failure.OIDCIssuer).With("where", "key").Showing(want, k.issuer)
 		}
 	}

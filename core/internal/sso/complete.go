@@ -5,7 +5,6 @@ package sso
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
@@ -146,7 +145,7 @@ func wellFormed(c envelope.ExternalSubjectClaims) (kept envelope.ExternalSubject
 func fit(c envelope.ExternalSubjectClaims) bool {
 	email, ok := canon.PlainEmail(c.Email)
 	return c.SubjectType == envelope.SubjectExternal &&
-		printable(c.Issuer, maxIdentity) && !strings.HasPrefix(c.Issuer, "dify:") && printable(c.Subject, maxIdentity) && ok && email == c.Email &&
+		isIssuer(c.Issuer) && isSubject(c.Subject) && ok && email == c.Email &&
 		IsConnection(c.Connection) && label(c.ConnectionName, maxConnectionName) && c.ConnectionName != "" && ssocode.IsReference(c.Attempt) &&
 		label(c.Name, maxName) && c.AuthTime >= 0 && len(c.ACR) <= maxACR && fitMethods(c.AMR)
 }

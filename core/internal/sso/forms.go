@@ -25,9 +25,16 @@ var connectionShape = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{1,35}$`)
 // IsConnection reports whether text has the form of a connection's id.
 func IsConnection(text string) bool { return connectionShape.MatchString(text) }
 
-// printable reports whether text is 1 to max printable ASCII characters without space.
-func printable(text string, max int) bool {
-	return text != "" && len(text) <= max && !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' })
+// isIssuer reports whether text is 1 to 255 printable ASCII characters without space, and
+// no issuer of our own.
+func isIssuer(text string) bool {
+	return isSubject(text) && !strings.Contains(text, " ") && !strings.HasPrefix(text, "dify:")
+}
+
+// isSubject reports whether text is 1 to 255 printable ASCII characters. A space is one:
+// some providers know people by their names.
+func isSubject(text string) bool {
+	return text != "" && len(text) <= maxIdentity && !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' })
 }
 
 // label reports whether text is empty or a name as it is stored.

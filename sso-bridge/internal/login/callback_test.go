@@ -94,6 +94,22 @@ func TestStates(t *testing.T) {
 	})
 }
 
+func TestRefusalsOfAnAddress(t *testing.T) {
+	t.Run("SSO-90 a refusal of the e-mail names its domain by a hash, the trace's", func(t *testing.T) {
+		w := newWorld(t)
+		w.registry.change("acme", func(c *connection.Serving) {
+			c.Config.Domains, c.Config.RestrictToDomains = []string{"elsewhere.example"}, true
+		})
+		_, handle := w.leave("acme")
+		reference := w.refused(w.Finish(t.Context(), answer("acme", handle)), failure.EmailDomainNotAllowed)
+		r, err := w.Show(t.Context(), reference)
+		events := w.events("sso.attempt_failed", reference)
+		if err != nil || len(events) != 1 || r.EmailDomain == "" || events[0]["facts"].(map[string]any)["domain_hash"] != r.EmailDomain {
+			t.Errorf("%+v, %v, %v", r, err, events)
+		}
+	})
+}
+
 func secondHandle(w *world) string { _, h := w.leave("acme"); return h }
 
 func TestMalformedAnswers(t *testing.T) {
@@ -215,6 +231,16 @@ func TestConnectionsThatChangeMeanwhile(t *testing.T) {
 		"edited, not enabled": {func(c *connection.Serving) { c.Head = revision("b") }, ""},
 		"renamed":             {func(c *connection.Serving) { c.Name = "Anew" }, ""},
 	} {
+		if c.code != "" {
+			t.Run("OIDC-17 "+name+", and the answer is malformed: nothing of it was looked at", func(t *testing.T) {
+				w := newWorld(t)
+				_, handle := w.leave("acme")
+				w.registry.change("acme", c.change)
+				a := answer("acme", handle)
+				a.Malformed = "code"
+				w.refused(w.Finish(t.Context(), a), c.code)
+			})
+		}
 		t.Run("SSO-51 "+name+", at the callback", func(t *testing.T) {
 			w := newWorld(t)
 			_, handle := w.leave("acme")

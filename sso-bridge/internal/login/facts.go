@@ -56,7 +56,9 @@ func (h hasher) seen(t *Trace, c identity.Claims, now time.Time) {
 	if t.Issuer == "" {
 		t.Issuer = shown(c.Issuer, maxACR)
 	}
-	t.ACR = shown(c.ACR, maxACR)
+	if t.ACR == "" { // else the protocol has noted it, of an answer that was refused too
+		t.ACR = shown(c.ACR, maxACR)
+	}
 	if t.AuthAge == nil && c.AuthTime > 0 {
 		age := now.Unix() - c.AuthTime
 		t.AuthAge = &age

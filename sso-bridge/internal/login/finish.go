@@ -160,14 +160,14 @@ func replayed(row Attempt) *failure.Error {
 func (r *callback) judge() (err error) {
 	r.next(stepConnection)
 	a := r.arrival
+	if r.serving, err = r.run.serving(); err != nil {
+		return err
+	}
 	switch {
 	case a.Malformed != "":
 		return failure.New(failure.CallbackMalformed).With("parameter", a.Malformed)
 	case a.Code.IsZero() == (a.Error == ""):
 		return failure.New(failure.CallbackMalformed).With("parameter", "code")
-	}
-	if r.serving, err = r.run.serving(); err != nil {
-		return err
 	}
 	c := r.serving.Config
 	path := r.serving.ID
@@ -197,10 +197,14 @@ func (r *callback) judge() (err error) {
 	r.next(stepIdentity)
 	return guarded(func() error {
 		r.report, r.judged = r.s.Judge(r.ctx, r.seen, r.serving), true
-		if f := r.report.Failure; f != nil {
+		switch f, domain := r.report.Failure, r.attempt.Trace.EmailDomain; {
+		case f == nil:
+			return nil
+		case domain != "":
+			return f.With("domain_hash", domain) // told where the catalogue names it
+		default:
 			return f
 		}
-		return nil
 	})
 }
 

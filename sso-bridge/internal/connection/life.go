@@ -54,6 +54,9 @@ func serve(ctx context.Context, tx Tx, now time.Time, row Connection, head Recor
 	if row.State == Enabled && row.Serving == head.Hash {
 		return nil, nil
 	}
+	if err := mayServeAt(ctx, tx, row.ID, config); err != nil {
+		return nil, err
+	}
 	if forced {
 		if err := tx.MarkForced(ctx, row.ID, head.Hash, a.Reason); err != nil {
 			return nil, err

@@ -77,8 +77,18 @@ func TestStates(t *testing.T) {
 		if w.oidc.last.RedirectURI != public+"/sso/oidc/callback" {
 			t.Error(w.oidc.last.RedirectURI)
 		}
+		if w.oidc.last.Shared {
+			t.Error("nobody else has the address")
+		}
 		_, handle = w.leave("other")
 		w.refused(w.Finish(t.Context(), answer("other", handle)), failure.CallbackMismatch)
+		w.registry.change("acme", func(c *connection.Serving) { c.Config.Callback = connection.CallbackShared })
+		defer w.registry.change("acme", func(c *connection.Serving) { c.Config.Callback = connection.CallbackOwn })
+		_, handle = w.leave("other")
+		w.assertion(w.Finish(t.Context(), answer("", handle)))
+		if !w.oidc.last.Shared {
+			t.Error("the provider is not told that another connection has the address")
+		}
 	})
 	t.Run("OIDC-18 the callback's iss reaches the provider's check as it came", func(t *testing.T) {
 		_, handle := w.leave("acme")

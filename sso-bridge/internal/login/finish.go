@@ -181,11 +181,12 @@ func (r *callback) judge() (err error) {
 	if !ok {
 		return failure.New(failure.Internal).Because(errors.New("login: no provider speaks " + string(c.Protocol)))
 	}
-	r.next(stepProvider)
-	answer := Answer{
-		Request: Request{Serving: r.serving, State: secret.New(a.Handle), RedirectURI: CallbackURL(r.s.Public, r.serving), Material: r.record.material()},
-		Code:    a.Code, Error: a.Error, Description: a.Describe, Issuer: a.Issuer, IssuerSent: a.IssuerSent,
+	request, err := r.request(r.serving, a.Handle, r.record)
+	if err != nil {
+		return err
 	}
+	r.next(stepProvider)
+	answer := Answer{Request: request, Code: a.Code, Error: a.Error, Description: a.Describe, Issuer: a.Issuer, IssuerSent: a.IssuerSent}
 	err = guarded(func() (err error) {
 		r.seen, err = provider.Verify(r.ctx, answer, &r.attempt.Trace)
 		return err

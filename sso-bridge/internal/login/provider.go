@@ -31,7 +31,10 @@ type Request struct {
 	State secret.Text
 	// RedirectURI is our callback's address, exactly as published.
 	RedirectURI string
-	Material    Material
+	// Shared: other enabled connections have this callback too, so an answer that does not
+	// name its issuer there is refused.
+	Shared   bool
+	Material Material
 }
 
 // Answer is what came to the callback of a request that was claimed.

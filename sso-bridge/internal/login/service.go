@@ -31,6 +31,8 @@ type Connections interface {
 	At(ctx context.Context, id, hash string) (connection.Serving, error)
 	// ForTest is At for a revision that is complete; an empty hash is the head.
 	ForTest(ctx context.Context, id, hash string) (connection.Serving, error)
+	// SharesCallback reports whether another enabled connection has the callback too.
+	SharesCallback(ctx context.Context, c connection.Serving) (bool, error)
 }
 
 // Judge says what identity verified claims make, check by check: a login needs its first

@@ -79,10 +79,12 @@ func (r *run) depart(t ticket) (Departure, error) {
 	if !ok {
 		return d, failure.New(failure.Internal).Because(errors.New("login: no provider speaks " + string(serving.Config.Protocol)))
 	}
+	request, err := r.request(serving, handle, rec)
+	if err != nil {
+		return d, err
+	}
 	err = guarded(func() (err error) {
-		d.URL, err = provider.Address(r.ctx, Request{
-			Serving: serving, State: secret.New(handle), RedirectURI: CallbackURL(r.s.Public, serving), Material: rec.material(),
-		})
+		d.URL, err = provider.Address(r.ctx, request)
 		return err
 	})
 	if err != nil {
@@ -192,6 +194,17 @@ func (r *run) serving() (connection.Serving, error) {
 		return c, changed.With("revision_now", short(now))
 	}
 	return c, nil
+}
+
+// request gives what a provider is asked, before and after its browser was there.
+func (r *run) request(c connection.Serving, handle string, rec record) (Request, error) {
+	shared, err := r.s.Connections.SharesCallback(r.ctx, c)
+	if err != nil {
+		return Request{}, storeFailed("connections", "read", err)
+	}
+	return Request{
+		Serving: c, State: secret.New(handle), RedirectURI: CallbackURL(r.s.Public, c), Shared: shared, Material: rec.material(),
+	}, nil
 }
 
 // short is how a revision is named to people.

@@ -88,6 +88,16 @@ func (r *registry) At(_ context.Context, id, hash string) (connection.Serving, e
 	return c, err
 }
 
+func (r *registry) SharesCallback(_ context.Context, c connection.Serving) (bool, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	shared := false
+	for id, other := range r.of {
+		shared = shared || id != c.ID && other.Config.Callback == connection.CallbackShared && other.Config.Protocol == c.Config.Protocol
+	}
+	return shared && c.Config.Callback == connection.CallbackShared, nil
+}
+
 func (r *registry) ForTest(ctx context.Context, id, hash string) (connection.Serving, error) {
 	return r.At(ctx, id, hash)
 }

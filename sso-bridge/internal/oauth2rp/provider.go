@@ -55,12 +55,21 @@ func (p *Provider) Address(_ context.Context, r login.Request) (string, error) {
 	if c == nil {
 		return "", failure.New(failure.Internal).Because(errors.New("oauth2rp: the connection has another protocol"))
 	}
+	if r.Shared {
+		return "", mixable(r)
+	}
 	var options []oauth2.AuthCodeOption
 	if pkce(c) {
 		options = append(options, oauth2.S256ChallengeOption(r.Material.Verifier.Reveal()))
 	}
 	request := oauth2.Config{ClientID: c.ClientID, RedirectURL: r.RedirectURI, Scopes: c.Scopes, Endpoint: oauth2.Endpoint{AuthURL: c.AuthorizationURL}}
 	return request.AuthCodeURL(r.State.Reveal(), options...), nil
+}
+
+// mixable refuses an answer at an address that other connections have too: nothing in it
+// says whose it is.
+func mixable(r login.Request) error {
+	return failure.New(failure.OIDCIssuer).With("where", "shared callback").Showing(r.Serving.Config.Issuer(r.Serving.ID), "")
 }
 
 func pkce(c *connection.OAuth2Config) bool { return c.PKCE != connection.PKCEOff }
@@ -71,6 +80,9 @@ func (p *Provider) Verify(ctx context.Context, a login.Answer, t *login.Trace) (
 	c := a.Serving.Config.OAuth2
 	if c == nil {
 		return identity.Claims{}, failure.New(failure.Internal).Because(errors.New("oauth2rp: the connection has another protocol"))
+	}
+	if a.Shared {
+		return identity.Claims{}, mixable(a.Request)
 	}
 	if a.Material.ForceAuthn {
 		t.Steps = append(t.Steps, login.Step{Name: stepFresh, OK: true})

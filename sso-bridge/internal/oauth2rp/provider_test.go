@@ -313,3 +313,20 @@ func TestForceAuthn(t *testing.T) {
 		t.Errorf("%+v", trace)
 	}
 }
+
+func TestASharedCallback(t *testing.T) {
+	t.Run("OIDC-18 nobody signs in at an address that other connections have too", func(t *testing.T) {
+		p := newPeer(t)
+		a := p.answer(func(a *login.Answer) { a.Shared = true })
+		address, out := provider(t).Address(t.Context(), a.Request)
+		_, back := provider(t).Verify(t.Context(), a, &login.Trace{})
+		for _, err := range []error{out, back} {
+			if !errors.Is(err, failure.New(failure.OIDCIssuer)) {
+				t.Error(err)
+			}
+		}
+		if address != "" || len(p.requests) != 0 {
+			t.Error("the provider was asked")
+		}
+	})
+}

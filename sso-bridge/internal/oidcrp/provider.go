@@ -153,7 +153,10 @@ func (p *Provider) Verify(ctx context.Context, a login.Answer, t *login.Trace) (
 // error. A refusal of another provider is no refusal of this one.
 func (x *exchange) callback(a login.Answer) error {
 	mismatch := failure.New(failure.OIDCIssuer).With("where", "callback").Showing(x.oidc.Issuer, a.Issuer)
-	if x.endpoints.IssuerInCallback && !a.IssuerSent {
+	if !a.IssuerSent && a.Shared {
+		return mismatch.With("where", "shared callback")
+	}
+	if !a.IssuerSent && x.endpoints.IssuerInCallback {
 		return mismatch
 	}
 	if a.IssuerSent && !x.ours(a.Issuer) {

@@ -193,6 +193,31 @@ func TestIssuerOfTheCallback(t *testing.T) {
 	}
 }
 
+func TestASharedCallback(t *testing.T) {
+	for name, want := range map[string]failure.Code{"absent": failure.OIDCIssuer, "right": "", "wrong": failure.OIDCIssuer} {
+		t.Run("OIDC-18 iss is not announced, the address is several connections' and iss is "+name, func(t *testing.T) {
+			p := newParty(t)
+			p.idp.AnnounceIssuer(false)
+			r := p.request()
+			r.Shared = true
+			address, err := p.Address(t.Context(), r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			back := p.idp.SignIn(t, address)
+			switch name {
+			case "right":
+				back.Set("iss", p.idp.URL)
+			case "wrong":
+				back.Set("iss", "https://evil.example")
+			}
+			if _, _, err := p.finish(t, r, back); codeOf(err) != want || want != "" && p.idp.Count(idptest.TokenEndpoint) != 0 {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
 func TestRefusalOfTheProvider(t *testing.T) {
 	p := newParty(t)
 	r := p.request()

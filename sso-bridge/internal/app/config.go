@@ -28,7 +28,7 @@ type Config struct {
 	TLSKeyFile  string `env:"TLS_KEY_FILE" doc:"PEM file with the certificate's private key"`
 
 	ConnectionsFile  string `env:"CONNECTIONS_FILE" doc:"YAML file that declares connections and wins over commands for those; reconciled at start and on SIGHUP"`
-	AttemptRetention int    `env:"SSO_ATTEMPT_RETENTION_DAYS" doc:"days for which the trace of a login is kept; 1 to 365"`
+	AttemptRetention int    `env:"SSO_ATTEMPT_RETENTION_DAYS" doc:"days for which the trace of a login, and a message that core has acknowledged, are kept; 1 to 365"`
 	Contact          string `env:"SSO_CONTACT" doc:"text or address shown on error pages as your administrator; at most 200 characters"`
 
 	EgressAllow    []string `env:"EGRESS_ALLOW" doc:"hosts and CIDRs of identity providers that may be called although they are not public, as a comma list"`

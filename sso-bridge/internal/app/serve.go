@@ -78,9 +78,12 @@ func (a *App) workers() []lifecycle.Worker {
 // each under its lease.
 func (a *App) Jobs() []jobs.Job {
 	keep := days(a.Settings.AttemptRetention)
-	return []jobs.Job{{Name: "prune.attempts", Every: 24 * time.Hour, Do: func(ctx context.Context) (int64, error) {
-		return jobs.InBatches(ctx, a.opts.Now().Add(-keep), a.Stores.prune)
-	}}}
+	daily := func(name string, old prune) jobs.Job {
+		return jobs.Job{Name: name, Every: 24 * time.Hour, Do: func(ctx context.Context) (int64, error) {
+			return jobs.InBatches(ctx, a.opts.Now().Add(-keep), old)
+		}}
+	}
+	return []jobs.Job{daily("prune.attempts", a.Stores.pruneAttempts), daily("prune.outbox", a.Stores.pruneOutbox)}
 }
 
 // sweep frees what is over in this process.

@@ -37,11 +37,14 @@ type Stores struct {
 	Counters     ratelimit.Store
 	Leases       jobs.Leases
 
-	prune   func(ctx context.Context, before time.Time, limit int) (int64, error)
-	ping    func(ctx context.Context) error // of the short-lived store; nil when it is in process
-	sweep   func(now time.Time)             // frees what is over, where that is in process
-	closers []func() error
+	pruneAttempts, pruneOutbox prune
+	ping                       func(ctx context.Context) error // of the short-lived store; nil when it is in process
+	sweep                      func(now time.Time)             // frees what is over, where that is in process
+	closers                    []func() error
 }
+
+// prune deletes at most limit rows from before a time, and gives how many.
+type prune func(ctx context.Context, before time.Time, limit int) (int64, error)
 
 const (
 	// maxCounters bounds the rate-limit counters in process, about 150 bytes each.
@@ -61,10 +64,10 @@ func openStores(ctx context.Context, s *Settings, o Options) (*Stores, error) {
 	if err := fitSchema(ctx, db, s.Embedded()); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	attempts := sqlstore.Attempts{DB: db}
+	attempts, connections := sqlstore.Attempts{DB: db}, sqlstore.NewConnections(db)
 	st := &Stores{
-		DB: db, Connections: sqlstore.NewConnections(db), Installation: sqlstore.Installation{DB: db}, Attempts: attempts,
-		Audit: sqlstore.Audit(db), Leases: sqlstore.Leases(db), prune: attempts.PruneAttempts,
+		DB: db, Connections: connections, Installation: sqlstore.Installation{DB: db}, Attempts: attempts,
+		Audit: sqlstore.Audit(db), Leases: sqlstore.Leases(db), pruneAttempts: attempts.PruneAttempts, pruneOutbox: connections.PruneOutbox,
 	}
 	if s.Embedded() {
 		counters := ratelimit.NewMemory(maxCounters)

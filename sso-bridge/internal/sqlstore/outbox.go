@@ -37,3 +37,10 @@ func (s Connections) Acknowledged(ctx context.Context, id string, now time.Time)
 	_, err := s.db.Exec(ctx, `UPDATE sso_outbox SET done_at = $1 WHERE id = $2 AND done_at IS NULL`, now, id)
 	return err
 }
+
+// PruneOutbox deletes at most limit messages that were done before a time, and gives how
+// many: the audit says who ended what, a message is only how core was told.
+func (s Connections) PruneOutbox(ctx context.Context, before time.Time, limit int) (int64, error) {
+	return s.db.Exec(ctx, `DELETE FROM sso_outbox WHERE id IN
+		(SELECT id FROM sso_outbox WHERE done_at < $1 ORDER BY done_at LIMIT $2`+s.db.Dialect().SkipLocked()+`)`, before, limit)
+}

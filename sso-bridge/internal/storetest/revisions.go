@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/connection"
+	"github.com/dify-sso/dify-sso/sso-bridge/internal/sqlstore"
 )
 
 // Revisions is the contract of connection.Store for revisions.
@@ -233,5 +234,26 @@ func Outbox(t *testing.T, open OpenDurable) {
 			t.Error(ok, err)
 		}
 		Same(t, "due", due(t, b, After(time.Hour), 9), []connection.Entry(nil))
+	})
+
+	t.Run("what was acknowledged long ago is deleted, and nothing that waits", func(t *testing.T) {
+		a, b := opened(t, open)
+		s := sqlstore.NewConnections(b.DB)
+		waits := entry("4", Start)
+		tell(t, a, entry("1", Start), entry("2", Start), entry("3", Start), waits)
+		for i, id := range []string{entry("1", Start).ID, entry("2", Start).ID, entry("3", Start).ID} {
+			if err := a.Connections.Acknowledged(t.Context(), id, After(time.Duration(i)*time.Minute)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, want := range []int64{1, 1, 0} {
+			if n, err := s.PruneOutbox(t.Context(), After(2*time.Minute), 1); err != nil || n != want {
+				t.Errorf("%d deleted, want %d, %v", n, want, err)
+			}
+		}
+		if n, err := s.PruneOutbox(t.Context(), After(time.Hour), 9); err != nil || n != 1 {
+			t.Errorf("%d deleted, %v", n, err)
+		}
+		Same(t, "due", due(t, b, After(time.Hour), 9), []connection.Entry{waits})
 	})
 }

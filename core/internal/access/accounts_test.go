@@ -38,7 +38,7 @@ func TestCreateAccount(t *testing.T) {
 		}
 		b.buries(one)
 		b.refused(before, "epoch")
-		b.refused(b.approved(his), "email_is_account")
+		b.refused(b.approved(his), "email_collision")
 
 		a, err := b.World.Accounts.ByID(t.Context(), made.AccountID)
 		if err != nil || a.Status != account.Active || a.DeploymentAdmin || a.Name != "Bob" || !a.CreatedAt.Equal(b.Clock.Now()) {

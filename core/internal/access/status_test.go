@@ -100,7 +100,7 @@ func TestStatus(t *testing.T) {
 		}
 		b.buries(one, two)
 		b.refused(before, "epoch")
-		b.refused(b.approved(his), "email_is_account")
+		b.refused(b.approved(his), "email_collision")
 		if _, err := b.minter.Mint(t.Context(), others); err != nil {
 			t.Error(err)
 		}

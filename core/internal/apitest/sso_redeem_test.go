@@ -125,13 +125,13 @@ func TestExternalSubjectWithAnAccount(t *testing.T) {
 		if s.wantCode(t, a, "email_belongs_to_dify_account", o.Reference); len(setCookies(a, ssGrant)) > 0 {
 			t.Error("a grant")
 		}
-		s.onRecord(t, "account's", "email_is_account")
+		s.onRecord(t, "account's", "email_collision")
 		late, d := another("late"), s.Code(t, "late")
 		s.back(t, b, d, late)
 		token := csrf(t, b)
 		s.open(t, late.Email)
 		wantAnswer(t, b.DecideExternal("approve", d.User, token), http.StatusForbidden, "email_belongs_to_dify_account")
-		s.onRecord(t, "late", "email_is_account")
+		s.onRecord(t, "late", "email_collision")
 		if page := s.form(t, b, ssApprove, "user_code", d.User, "csrf_token", token, "confirm", "yes"); page.Status != http.StatusForbidden || !strings.Contains(page.Body, "workspace account") {
 			t.Errorf("%d %s", page.Status, page.Body)
 		}

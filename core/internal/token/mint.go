@@ -50,7 +50,7 @@ var (
 
 // Why an external subject may not have a token.
 const (
-	ReasonEmailIsAccount = "email_is_account"
+	ReasonEmailIsAccount = "email_collision"
 	ReasonIdentityLinked = "identity_linked"
 )
 

@@ -274,7 +274,7 @@ func TestMintForAPersonWithoutAnAccount(t *testing.T) {
 	b.AddIdentity(t, b.ada.ID, issuer, "linked")
 	for _, c := range []struct{ name, id, email, refused string }{
 		{"nobody else is known by it", "x", "x@example.com", ""},
-		{"the e-mail is an account's by now", "y", b.ada.Email, "email_is_account"},
+		{"the e-mail is an account's by now", "y", b.ada.Email, "email_collision"},
 		{"the identity is linked to an account by now", "linked", "z@example.com", "identity_linked"},
 	} {
 		r := b.request(c.id)

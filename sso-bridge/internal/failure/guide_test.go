@@ -4,8 +4,12 @@ package failure_test
 
 import (
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -58,6 +62,15 @@ func TestGuide(t *testing.T) {
 			}
 		}
 	})
+	t.Run("SSO-91 the causes of core are those that its code names", func(t *testing.T) {
+		var want []string
+		for _, c := range ofCore {
+			want = append(want, c.code)
+		}
+		if got := causesOfCore(t); !slices.Equal(got, slices.Sorted(slices.Values(want))) {
+			t.Errorf("core names %q, the guide %q", got, want)
+		}
+	})
 	t.Run("SSO-91 a code of core is none of the bridge", func(t *testing.T) {
 		for _, c := range ofCore {
 			if _, ok := failure.About(failure.Code(c.code)); ok {
@@ -68,6 +81,38 @@ func TestGuide(t *testing.T) {
 			}
 		}
 	})
+}
+
+// causesOfCore reads core's source, which this service may not import: the constants by
+// which an assertion is refused, a bridge is not heard and a subject gets no token. What
+// the bridge explains as well is left out.
+func causesOfCore(t *testing.T) []string {
+	t.Helper()
+	var causes []string
+	for _, from := range []struct{ file, prefix string }{
+		{"sso/complete.go", "cause"}, {"bridgeclient/client.go", "cause"}, {"token/mint.go", "Reason"},
+	} {
+		file, err := parser.ParseFile(token.NewFileSet(), "../../../core/internal/"+from.file, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			spec, ok := n.(*ast.ValueSpec)
+			if !ok || len(spec.Values) != 1 || !strings.HasPrefix(spec.Names[0].Name, from.prefix) {
+				return true
+			}
+			if text, ok := spec.Values[0].(*ast.BasicLit); ok && text.Kind == token.STRING {
+				cause, err := strconv.Unquote(text.Value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				causes = append(causes, strings.TrimSuffix(cause, ":"))
+			}
+			return true
+		})
+	}
+	causes = slices.DeleteFunc(causes, func(c string) bool { return c == string(failure.StoreUnavailable) })
+	return slices.Sorted(slices.Values(causes))
 }
 
 func guideText() string {

@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -178,16 +180,26 @@ func UntilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
 	return ctx, stop
 }
 
-// OnHangup calls again at every SIGHUP until stop. Without it the signal would end the
-// process, which is not what those who send it to a server mean.
-func OnHangup(again func()) (stop func()) {
+// OnHangup calls again at every SIGHUP until stop, and outlives its panics, each of which
+// is logged. Without it the signal would end the process, which is not what those who send
+// it to a server mean.
+func OnHangup(log *slog.Logger, again func()) (stop func()) {
+	surviving := func() {
+		defer func() {
+			if p := recover(); p != nil {
+				// The value may hold what was read; its type and the stack do not.
+				log.Error("SIGHUP was not served", slog.String("error", fmt.Sprintf("panic of type %T\n%s", p, debug.Stack())))
+			}
+		}()
+		again()
+	}
 	hangups, done := make(chan os.Signal, 1), make(chan struct{})
 	signal.Notify(hangups, syscall.SIGHUP)
 	go func() {
 		for {
 			select {
 			case <-hangups:
-				again()
+				surviving()
 			case <-done:
 				return
 			}

@@ -78,7 +78,7 @@ func (c *command) serveApp(ctx context.Context, s *app.Settings, o app.Options, 
 	}
 	ctx, stop := signals(ctx)
 	defer stop()
-	defer cmdline.OnHangup(a.Reload)()
+	defer cmdline.OnHangup(o.Log, a.Reload)()
 	o.Log.Info("serving", slog.String("version", o.Version), slog.String("listen", l.Public.Addr().String()),
 		slog.String("inner_listen", l.Inner.Addr().String()), slog.String("public", s.Public.String()), slog.Int64("start_ms", time.Since(started).Milliseconds()))
 	c.welcome(s, link, l.Inner.Addr())

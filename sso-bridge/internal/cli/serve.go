@@ -72,7 +72,7 @@ func (c *cli) serveApp(ctx context.Context, s *app.Settings, o app.Options, star
 	}
 	ctx, stop := signals(ctx)
 	defer stop()
-	defer command.OnHangup(a.Reload)()
+	defer command.OnHangup(o.Log, a.Reload)()
 	o.Log.Info("serving", slog.String("version", o.Version), slog.String("listen", l.Public.Addr().String()),
 		slog.String("inner_listen", l.Inner.Addr().String()), slog.String("public", s.Public.String()), slog.Int64("start_ms", time.Since(started).Milliseconds()))
 	c.welcome(s, l.Inner.Addr().String())

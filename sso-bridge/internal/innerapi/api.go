@@ -117,27 +117,14 @@ func (a *api) refused(c *fiber.Ctx, r row, err error) {
 	if f.Kind() != fault.Unauthenticated {
 		return
 	}
-	event := requestRefused{Route: r.method + " " + r.path, Code: f.Code()}
+	event := envelope.RequestRefused{Method: r.method, Route: r.path, Code: f.Code()}
 	if why, ok := errors.AsType[*envelope.RefusedError](err); ok {
-		event.Reason, event.KID, event.SkewSeconds = string(why.Reason), why.KID, int64(why.Skew/time.Second)
+		event.Reason, event.KID, event.SkewSeconds = string(why.Reason), why.KID, int(why.Skew/time.Second)
 	}
 	a.Recorder.Later(audit.New(c.UserContext(), a.Now(), audit.Anonymous, event))
 }
 
-// requestRefused is inner.request_refused.
-type requestRefused struct {
-	Route  string `json:"route"`
-	Code   string `json:"code"`
-	Reason string `json:"reason,omitempty"` // where a token's check stopped
-	KID    string `json:"kid,omitempty"`
-	// SkewSeconds is by how much a token's time lies outside.
-	SkewSeconds int64 `json:"skew_s,omitempty"`
-}
-
-// EventName implements audit.Details.
-func (requestRefused) EventName() string { return "inner.request_refused" }
-
 // AuditKinds are the events of this package, for the reference.
 func AuditKinds() []audit.Kind {
-	return []audit.Kind{{Of: requestRefused{}, When: "a request of the second listener came without a token of its own that is good"}}
+	return []audit.Kind{{Of: envelope.RequestRefused{}, When: "a request of the second listener came without a token of its own that is good"}}
 }

@@ -4,8 +4,10 @@ package oidcrp
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -103,11 +105,20 @@ func (x *exchange) discover(ctx context.Context) error {
 }
 
 // shared lets logins that need the same document wait for one call. The call outlives
-// whoever began it, for others wait too; the client bounds its time.
+// whoever began it, for others wait too; the client bounds its time. It runs in a goroutine
+// that no login's recovery reaches: a panic in it is its error.
 func shared[T any](ctx context.Context, g *singleflight.Group, name string, do func(context.Context) (T, error)) (T, error) {
 	var none T
 	select {
-	case r := <-g.DoChan(name, func() (any, error) { return do(context.WithoutCancel(ctx)) }):
+	case r := <-g.DoChan(name, func() (v any, err error) {
+		defer func() {
+			if p := recover(); p != nil {
+				// The value may hold what came; its type and the stack do not.
+				err = failure.New(failure.Internal).Because(fmt.Errorf("panic of type %T\n%s", p, debug.Stack()))
+			}
+		}()
+		return do(context.WithoutCancel(ctx))
+	}):
 		if r.Err != nil {
 			return none, r.Err
 		}

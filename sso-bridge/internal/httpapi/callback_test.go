@@ -57,10 +57,10 @@ func TestCallbacksThatCannotBeRead(t *testing.T) {
 		status int
 		noted  failure.Code
 	}{
-		{"SSO-55 another content type", "POST", "/sso/oidc/callback", "{}", []string{"Content-Type", "application/json"}, 415, failure.UnsupportedMedia},
-		{"SSO-55 no content type", "POST", "/sso/oidc/callback", "state=h", nil, 415, failure.UnsupportedMedia},
-		{"SSO-55 Content-Encoding", "POST", "/sso/oidc/callback", "state=h", []string{"Content-Type", form, "Content-Encoding", "gzip"}, 415, failure.ContentEncoding},
-		{"SSO-55 a body above the cap", "POST", "/sso/oidc/callback/corp", strings.Repeat("a", maxAnswer+1), []string{"Content-Type", form}, 413, failure.BodyTooLarge},
+		{"another content type", "POST", "/sso/oidc/callback", "{}", []string{"Content-Type", "application/json"}, 415, failure.UnsupportedMedia},
+		{"no content type", "POST", "/sso/oidc/callback", "state=h", nil, 415, failure.UnsupportedMedia},
+		{"Content-Encoding", "POST", "/sso/oidc/callback", "state=h", []string{"Content-Type", form, "Content-Encoding", "gzip"}, 415, failure.ContentEncoding},
+		{"a body above the cap", "POST", "/sso/oidc/callback/corp", strings.Repeat("a", maxAnswer+1), []string{"Content-Type", form}, 413, failure.BodyTooLarge},
 		{"OIDC-19 a query above the cap", "GET", "/sso/oidc/callback?state=h&code=" + strings.Repeat("a", maxAnswer), "", nil, 413, failure.BodyTooLarge},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

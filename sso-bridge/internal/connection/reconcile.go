@@ -31,6 +31,7 @@ type Reconciled struct {
 // connection of the file that an administrator has disabled stays so. Repeated, it
 // changes nothing.
 func (s *Service) Reconcile(ctx context.Context, declared []Declaration) (Reconciled, error) {
+	declared = slices.Clone(declared) // whose names are brought into their form
 	drafts, err := s.prepareAll(declared)
 	if err != nil {
 		return Reconciled{}, err

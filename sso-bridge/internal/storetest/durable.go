@@ -5,6 +5,7 @@ package storetest
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -68,20 +69,47 @@ func DurableStores(t *testing.T, open OpenDurable) {
 // NewSQLite opens a fresh database whose schema is up to date.
 func NewSQLite(t *testing.T) Durable {
 	t.Helper()
-	a, _ := NewSQLitePair(t)
-	return a
+	return openSQLite(t, freshSQLite(t))
 }
 
 // NewSQLitePair opens one fresh database twice, as two processes would.
 func NewSQLitePair(t *testing.T) (a, b Durable) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "bridge.db")
-	a = openSQLite(t, path)
-	if err := migrate(t.Context(), a.DB); err != nil {
+	path := freshSQLite(t)
+	return openSQLite(t, path), openSQLite(t, path)
+}
+
+func freshSQLite(t *testing.T) (path string) {
+	t.Helper()
+	file, err := migrated()
+	if err != nil {
 		t.Fatal(err)
 	}
-	return a, openSQLite(t, path)
+	path = filepath.Join(t.TempDir(), "bridge.db")
+	if err := os.WriteFile(path, file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
+
+// migrated is the file of a database whose schema is up to date. It is made once: the
+// migrations take longer than most tests that stand on them.
+var migrated = sync.OnceValues(func() (file []byte, err error) {
+	dir, err := os.MkdirTemp("", "bridge")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	path, ctx := filepath.Join(dir, "bridge.db"), context.Background() // other tests stand on it too
+	db, err := sqldb.OpenSQLite(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(migrate(ctx, db), db.Close()); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path) // closing has brought the log into it
+})
 
 func openSQLite(t *testing.T, path string) Durable {
 	t.Helper()

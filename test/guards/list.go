@@ -30,6 +30,8 @@ func redis(run string) suite         { return suite{"core/internal/redisstore", 
 func by(suites ...suite) []suite     { return suites }
 func in(pkg, file string) string     { return "core/internal/" + pkg + "/" + file }
 func sql(file string) string         { return in("sqlstore", file) }
+func bridge(pkg, file string) string { return "sso-bridge/internal/" + pkg + "/" + file }
+func bridged(pkg string) suite       { return unit("sso-bridge/internal/" + pkg) }
 func own(pkg string) suite           { return unit("core/internal/" + pkg) }
 func also(s suite, e string) []suite { return by(s, end(e)) }
 
@@ -39,6 +41,7 @@ const (
 	bodies  = "^(TestMediaOfBodies|TestBodiesAndHeaderBlocks)$"
 	limited = "^(TestDeviceAuthorizationLimits|TestDeviceDecisionsAreLimited|TestLimitsOfIntrospectionAndRevocation|TestWrongPasswordsAreBounded|TestOneBudgetForANetwork|TestSetUpCodeIsGuarded|TestOrderOfThePipeline|TestManyIdentitiesAtOnce)$"
 	members = "^(TestMemberMatrix|TestWorkspaces|TestWorkspacesOfOthers|TestRolesAreReadByTheAct|TestRemovingAPendingMember|TestInvitations|TestInviteLimits|TestAcceptingAnInvitation|TestActivation|TestMembersPage)$"
+	company = "^(TestExternalSubjectIsAsked|TestExternalSubjectDecides|TestExternalDecisionsAreLimited|TestDecidingOnTheApprovalPage)$"
 	setUp   = "^(TestBeforeSetUp|TestSetUpByPage|TestSetUpByScript)$"
 )
 
@@ -52,10 +55,11 @@ const (
 var places = []place{
 	// What stands before a handler.
 	{file: in("httpapi", "guards.go"), funcs: "guards", chain: true, entries: map[string][]suite{
-		"limit": by(end("^TestEveryLimitOfARowIsAsked$"), end(limited)), "read": by(end("^TestEveryRouteRefusesOtherMedia$"), end("^TestRequestsOfIntrospection$")), "formGuard": by(end("^TestEveryFormRefusesARepeatedField$"), end(csrf)), "r.first": by(end("^TestTokenAnswer$|^TestPollingInterval$|^TestDeviceCodesThatAreNone$|^TestOAuth2$")),
+		"limit": by(end("^TestEveryLimitOfARowIsAsked$"), end(limited)), "read": by(end("^TestEveryRouteRefusesOtherMedia$"), end("^TestRequestsOfIntrospection$")), "formGuard": by(end("^TestEveryFormRefusesARepeatedField$"), end(csrf)), "r.first": by(end("^TestTokenAnswer$|^TestPollingInterval$|^TestDeviceCodesThatAreNone$|^TestOAuth2$"), end("^TestCompanySignInsAreNotThere$")),
 		"a.setUpGuard": by(end(setUp)), "a.loopbackGuard": by(end("^TestOtherLoopbackNames$")), "a.bearerGuard": by(end(matrix)), "a.sessionGuard": by(end(matrix)),
 		"a.clientGuard": by(end("^TestWhoMayIntrospect$"), end(matrix)), "a.pageGuard": by(end(setUp), end(matrix)), "a.signedPageGuard": by(end(matrix)),
-		"flag": by(end("^TestBearersAreOff$")), "codes": by(end("^(TestApprovalContext|TestWrongUserCodesAreBounded)$")),
+		"byGrantGuard": by(end(company)), "a.grantViewGuard": by(end(company)), "a.grantGuard": by(end(company)), "a.grantCSRFGuard": by(end(company)),
+		"flag": by(end("^TestBearersAreOff$"), end("^TestEditionsOfCompanySignIn$")), "codes": by(end("^(TestApprovalContext|TestWrongUserCodesAreBounded)$")),
 		"a.csrfHeaderGuard": by(end(csrf)), "a.csrfFormGuard": by(end(csrf)), "a.looseGuard": by(end(csrf)), "a.signInOriginGuard": by(end("^TestForeignOriginsOfRoutesWithoutASession$")),
 	}, second: map[string]string{
 		"guards: bearer: limit": noLimit, "guards: cookieRead: limit": noLimit, "guards: cookieLoose: limit": noLimit, "guards: signIn: limit": noLimit, "guards: static: limit": noLimit,
@@ -82,7 +86,7 @@ var places = []place{
 	{file: in("httpapi", "inner_proxies.go"), errs: "*", funcs: "parseVerify fitsHeader", suites: also(own("httpapi"), "^Test(ForwardAuth|ExtAuthz|KeysOf|SubjectsOf)")},
 	{file: in("httpapi", "device.go"), errs: "*", funcs: "refuseBasic deviceToken", skip: []string{"err := c.JSON(newTokenResponse(r)); err != nil"},
 		suites: by(end("^(TestDeviceCodesThatAreNone|TestPollLimitOfAnAddress|TestTokenAnswer|TestPollingInterval|TestAnApprovalThatHoldsNoMore)$")), second: map[string]string{"deviceToken: !devicegrant.ValidDeviceCode(poll.DeviceCode)": "the service asks too, after the limit"}},
-	{file: in("httpapi", "pages_device.go"), errs: "*", funcs: "devicePage deviceDecisionForm deviceEntryForm", skip: []string{"allow"},
+	{file: in("httpapi", "pages_device.go"), errs: "*", funcs: "devicePage deviceDecisionForm deviceEntryForm", skip: []string{"allow", "comesBack(c)", "a.offersSSO(c.UserContext())"},
 		suites: by(end("^(TestCodesFromLinks|TestALinkThatBringsTheCode|TestOnlyThePostedDecisionApproves|TestOnlyAPendingCodeCountsAsTyped|TestRefusingOnThePage|TestRequestsThatRepeat|TestDeviceLookup|TestWrongUserCodesAreBounded|TestNotYou|TestADecidedCodeIsNotAskedFor|TestTypedCodesAreLimitedOnThePage)$"), end("^TestATypedCodeThatCannotBeLookedUp$")), second: map[string]string{
 			"devicePage: !ok": "no proof is made for what is no code", "deviceDecisionForm: !ok": "no proof is made for what is no code",
 		}},
@@ -156,13 +160,56 @@ var places = []place{
 		"Accept: a.Status != account.Active": "it is for a ban in that very moment, and what a banned account accepts opens nothing",
 	}},
 
+	// Sign-in through a company: the messages of both services, core's half, the bridge's.
+	{file: "pkg/envelope/verify.go", errs: "*", funcs: "Verify split checkHeader decode fill shallow inTime isID", suites: by(unit("pkg/envelope")), second: map[string]string{
+		"split: err != nil": "what does not decode is not encoded alike", "isID: return err == nil": "what does not decode is not encoded alike",
+		"decode: !shallow(raw, maxDepth)": "what is deeper is of no claim's type", "shallow: depth++; depth > most": "it bounds what is parsed",
+		"fill: return err == nil": "what was decoded encodes", "inTime: return r.IssuedAt >= 0": "a capped life that begins before 1970 is over",
+	}},
+	{file: "pkg/envelope/inner.go", funcs: "Admit", suites: by(unit("pkg/envelope"))},
+	{file: in("httpapi", "sso_decide.go"), errs: "*", funcs: "grantGuard checkGrantCSRF", suites: by(end(company))},
+	{file: in("sso", "complete.go"), errs: "s.assertions.Verify", funcs: "Complete bound fit", skip: []string{"!ok"}, suites: by(end("^TestCompanySignInEnds$"))},
+	{file: in("sso", "decide.go"), funcs: "Context pending Decide mayApprove", suites: by(own("sso"), end(company), end("^TestExternalSubjectWithAnAccount$")), second: map[string]string{
+		"Decide: !ok": "the code of no grant is empty",
+	}},
+	{file: in("sso", "flow.go"), errs: "*", funcs: "ParseFlow", suites: by(own("sso")), second: map[string]string{
+		"ParseFlow: !ok": "no code is behind what has no dot", "ParseFlow: err != nil": "what does not decode is not encoded alike",
+	}},
+	{file: bridge("login", "finish.go"), funcs: "Finish claim judge", skip: []string{"errors.Is(err, ErrNoAttempt)", "err != nil && unsealed != nil"}, suites: by(bridged("login")), second: map[string]string{
+		"claim: !now.Before(row.ExpiresAt)": "the record goes with the attempt", "claim: unsealed != nil": "what did not open names no attempt",
+		"claim: claims.Intent != row.Intent": "an intent has to fit the form of its record", "claim: errors.Is(err, ErrMoved)": "a record is taken once",
+		"judge: !ok": "every protocol has a provider",
+	}},
+	{file: bridge("login", "start.go"), errs: "s.open", funcs: "Start", skip: []string{"errors.Is(err, ErrNoAttempt)"}, suites: by(bridged("login")), second: map[string]string{
+		"Start: !isOpener(link)": "nothing lies under another text", "Start: _, err := s.open(link, sealed, &t); err != nil": "an empty ticket names no attempt",
+		"Start: r.attempt.State != StateCreated": "a ticket is taken once", "Start: !s.Now().Before(r.attempt.ExpiresAt)": "a ticket lives shorter than its attempt",
+	}},
+	{file: bridge("login", "start.go"), errs: "s.open", funcs: "unsealed serving", skip: []string{"refused, ok := errors.AsType[*envelope.RefusedError](err); ok", "errors.Is(err, connection.ErrUnknownRevision)"}, suites: by(bridged("login")), second: map[string]string{
+		"unsealed: e, err := r.s.open(handle, sealed, &rec); err != nil": "no envelope is in what did not open",
+		"unsealed: (rec.Test != nil) != (c.Intent == connection.Test)":   "the claim compares the intent with the attempt's", "serving: c.Hash != a.Revision": "a revision is asked for by its hash",
+	}},
+	{file: bridge("login", "result.go"), errs: "s.open", funcs: "TestResult", suites: by(bridged("login")), second: map[string]string{
+		"TestResult: !isOpener(link)": "nothing lies under another text", "TestResult: _, err := s.open(link, sealed, &k); err != nil": "an empty result is bound to no browser",
+		"TestResult: errors.Is(err, ErrTaken)": "a result is read and never taken",
+	}},
+	{file: bridge("login", "vault.go"), errs: "box.Open", funcs: "aead open isOpener", suites: by(bridged("login")), second: map[string]string{
+		"aead: len(raw) != sha256.Size": "what is no opener gets here nowhere", "isOpener: return err == nil": "what does not decode has another length",
+		"isOpener: return len(text) == digestLength": "32 bytes are 43 characters", "isOpener: return len(raw) == sha256.Size": "43 characters are 32 bytes",
+	}},
+	{file: bridge("oidcrp", "idtoken.go"), funcs: "parseHeader idToken checkAudience checkTime checkNonce checkHash checkSubject checkSignIn", suites: by(bridged("oidcrp")), second: map[string]string{
+		"parseHeader: !ok": "what does not decode is no object", "idToken: payload, ok := decode(parts[1]); !ok": "the signature's library decodes it too",
+		"checkAudience: !ok": "no list holds us", "checkNonce: !ok": "no nonce is empty", "checkNonce: want.IsZero()": "an attempt without a nonce is not begun",
+		"checkHash: !ok": "what is no text is no digest", "checkHash: value.IsZero()": "a digest of nothing is none that a provider has reason to make", "checkSubject: !ok": "what is no text is empty",
+		"checkTime: !ok": "no iat and no exp are of 1970, which is over; that an nbf is a number, TestAttacks asks", "checkSignIn: !ok": "no auth_time is of 1970",
+	}},
+
 	// What a request may look like.
-	{file: "pkg/wire/json.go", errs: "*", funcs: "JSON walk loneSurrogate", suites: by(unit("pkg/wire")), second: map[string]string{
-		"JSON: err := walk(dec, 1); err != nil":                "what the walk leaves unread is trailing data",
-		"JSON: _, err := dec.Token(); !errors.Is(err, io.EOF)": "the second reading takes one value and no more",
-		"walk: tok, err := dec.Token(); err != nil":            "the second reading refuses what is no JSON",
-		"walk: err := walk(dec, depth+1); err != nil":          "what an inner value leaves unread is missing at the end",
-		"walk: name, err := dec.Token(); err != nil":           "what is no token is no name",
+	{file: "pkg/wire/json.go", errs: "*", funcs: "Members walk loneSurrogate", suites: by(unit("pkg/wire")), second: map[string]string{
+		"Members: err := walk(dec, 1); err != nil":                "what the walk leaves unread is trailing data",
+		"Members: _, err := dec.Token(); !errors.Is(err, io.EOF)": "the second reading takes one value and no more",
+		"walk: tok, err := dec.Token(); err != nil":               "the second reading refuses what is no JSON",
+		"walk: err := walk(dec, depth+1); err != nil":             "what an inner value leaves unread is missing at the end",
+		"walk: name, err := dec.Token(); err != nil":              "what is no token is no name",
 		"walk: !ok":                       "the decoder takes no other name than a text",
 		"loneSurrogate: i+5 >= len(body)": "an object ends with two characters behind any text",
 	}},

@@ -99,6 +99,9 @@ func TestCompanySignInEnds(t *testing.T) {
 		}
 		refused("a connection that is no id", o.Reference, func(c *envelope.ExternalSubjectClaims) { c.Connection = "<corp>" })
 		refused("a connection without name", o.Reference, func(c *envelope.ExternalSubjectClaims) { c.ConnectionName = "" })
+		refused("a connection whose name is too long", o.Reference, func(c *envelope.ExternalSubjectClaims) { c.ConnectionName = strings.Repeat("a", 65) })
+		refused("a sign-in before 1970", o.Reference, func(c *envelope.ExternalSubjectClaims) { c.AuthTime = -1 })
+		refused("a class of 256", o.Reference, func(c *envelope.ExternalSubjectClaims) { c.ACR = strings.Repeat("a", 256) })
 		refused("a reference that is none", "", func(c *envelope.ExternalSubjectClaims) { c.Attempt = "<b>" })
 		refused("a name with a line of its own", o.Reference, func(c *envelope.ExternalSubjectClaims) { c.Name = "Grace\u2028Admin" })
 		refused("nine methods", o.Reference, func(c *envelope.ExternalSubjectClaims) { c.AMR = strings.Split("abcdefghi", "") })

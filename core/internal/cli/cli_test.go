@@ -164,6 +164,21 @@ func TestServe(t *testing.T) {
 	})
 }
 
+func TestServeOfWhatIsSetUp(t *testing.T) {
+	dir := t.TempDir()
+	if got := run(t, dir, "a long enough password\n", "admin", "create-owner", "--email", "ada@example.com", "--name", "Ada", "--workspace", "Engines", "--password-file", "-"); got.code != 0 {
+		t.Fatal(got.err)
+	}
+	t.Run("W-10 the terminal gets no link and begins with the next step", func(t *testing.T) {
+		var out apitest.Buffer
+		_, finished := serving(t, cli.Env{Stdout: &out, Stderr: io.Discard, Environ: []string{"DATA_DIR=" + dir}, Version: "1", Terminal: true})
+		finished()
+		if strings.Contains(out.String(), "/setup") || !strings.Contains(out.String(), "\nSign a command line in") {
+			t.Errorf("the terminal shows %q", out.String())
+		}
+	})
+}
+
 func TestWithoutATerminalNoCodeIsPrinted(t *testing.T) {
 	t.Run("W-10 no terminal, no code", func(t *testing.T) {
 		var out, errs apitest.Buffer

@@ -125,12 +125,14 @@ func (c *command) welcome(s *app.Settings, link string, inner net.Addr) {
 		scheme = "https"
 	}
 	fmt.Fprintf(c.Stdout, "\ncore %s serves %s\n  health and metrics on %s://%s, data in %s\n", c.Version, s.Public, scheme, inner, where)
+	next := "Sign"
 	if link != "" {
 		fmt.Fprintf(c.Stdout, "\nSet it up, once, in a browser:\n  %s\n", link)
+		next = "Then sign"
 	}
 	client := c.Client
 	if client == "" {
 		client = "difyauth"
 	}
-	fmt.Fprintf(c.Stdout, "\nThen sign a command line in, in another terminal:\n  %s login --host %s\n\nCtrl-C stops it.\n\n", client, s.Public)
+	fmt.Fprintf(c.Stdout, "\n%s a command line in, in another terminal:\n  %s login --host %s\n\nCtrl-C stops it.\n\n", next, client, s.Public)
 }

@@ -34,7 +34,9 @@ var bridgeKeys = []string{"sso:t:*", "sso:h:*", "sso:v:*", "sso:r:*", "sso:m:*",
 
 func newOwnServers(t *testing.T) *ownServers {
 	t.Helper()
-	acl := []string{"--user", "core", "on", ">core-password", "~*", "&*", "+@all", "--user", "bridge", "on", ">bridge-password", "+@all", "-@admin", "-@dangerous"}
+	commands := []string{"-@all", "+@read", "+@write", "+@scripting", "+@connection", "+time", "-@dangerous", "+info"}
+	acl := append([]string{"--user", "core", "on", ">core-password", "~" + ownPrefix + "*"}, commands...)
+	acl = append(append(acl, "--user", "bridge", "on", ">bridge-password"), commands...)
 	for _, pattern := range bridgeKeys {
 		acl = append(acl, "~"+ownPrefix+pattern)
 	}

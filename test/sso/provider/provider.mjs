@@ -8,7 +8,6 @@
 //   SECRET     the client's secret; AUTH its authentication method
 //   JWKS       for private_key_jwt the client's public keys
 //   THIN       "yes": claims of a person come from userinfo alone
-//   MODE       "query" (default) or "form_post"
 //   KEYS       the provider's signing keys, a JWKS; none: the package's own
 // The person is named by login_hint, alice without one.
 import http from 'node:http'

@@ -3,15 +3,12 @@
 package webui
 
 import (
-	"bytes"
 	"embed"
-	"fmt"
 	"html/template"
 	"io"
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/dify-sso/dify-sso/pkg/page"
@@ -25,46 +22,21 @@ var files embed.FS
 type Renderer struct {
 	host      string
 	catalogue *page.Catalogue
-
-	once  sync.Once
-	err   error
-	views map[string]*template.Template
+	views     *page.Views
 }
 
 // New takes the public address, whose host every page shows.
 func New(public *url.URL) *Renderer {
-	return &Renderer{host: public.Host, catalogue: page.NewCatalogue(files, "locales")}
+	return &Renderer{host: public.Host, catalogue: page.NewCatalogue(files, "locales"), views: page.NewViews(files, viewNames...)}
 }
 
 var viewNames = []string{
 	"setup", "signin", "device_entry", "device_authorize", "device_outcome", "device_chooser", "sso_choose", "sso_continue", "sso_authorize", "sso_error", "sessions", "confirm_end", "security", "activate", "invite_signin", "invite_answer", "declined", "members", "member_edit", "member_remove", "failure",
 }
 
-func (r *Renderer) load() {
-	r.views = map[string]*template.Template{}
-	for _, name := range viewNames {
-		t, err := template.New("layout.html").Option("missingkey=error").ParseFS(files, "templates/layout.html", "templates/"+name+".html")
-		if err != nil {
-			r.err = fmt.Errorf("webui: %w", err)
-			return
-		}
-		r.views[name] = t
-	}
-}
-
 // Render writes a page. Nothing is written when it cannot be made.
 func (r *Renderer) Render(w io.Writer, f Frame, v View) error {
-	r.once.Do(r.load)
-	if r.err != nil {
-		return r.err
-	}
-	var out bytes.Buffer
-	err := r.views[v.template()].Execute(&out, scene{Frame: f, V: v, Host: r.host, View: v.template(), catalogue: r.catalogue})
-	if err != nil {
-		return fmt.Errorf("webui: %s: %w", v.template(), err)
-	}
-	_, err = w.Write(out.Bytes())
-	return err
+	return r.views.Render(w, v.template(), scene{Frame: f, V: v, Host: r.host, View: v.template(), catalogue: r.catalogue})
 }
 
 // scene is what templates see: the frame, the view and the words.

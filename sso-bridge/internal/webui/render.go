@@ -3,7 +3,6 @@
 package webui
 
 import (
-	"bytes"
 	"embed"
 	"errors"
 	"fmt"
@@ -11,7 +10,6 @@ import (
 	"io"
 	"net/url"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/dify-sso/dify-sso/pkg/page"
@@ -35,10 +33,7 @@ type Deps struct {
 type Renderer struct {
 	Deps
 	catalogue *page.Catalogue
-
-	once  sync.Once
-	err   error
-	views map[string]*template.Template
+	views     *page.Views
 }
 
 // New checks the dependencies.
@@ -46,7 +41,7 @@ func New(d Deps) (*Renderer, error) {
 	if d.Core == nil {
 		return nil, errors.New("webui: core's origin is required")
 	}
-	return &Renderer{Deps: d, catalogue: page.NewCatalogue(files, "locales")}, nil
+	return &Renderer{Deps: d, catalogue: page.NewCatalogue(files, "locales"), views: page.NewViews(files, viewNames...)}, nil
 }
 
 // Frame is what surrounds every view.
@@ -78,30 +73,9 @@ func (Test) template() string    { return "test" }
 
 var viewNames = []string{"failure", "test"}
 
-func (r *Renderer) load() {
-	r.views = map[string]*template.Template{}
-	for _, name := range viewNames {
-		t, err := template.New("layout.html").Option("missingkey=error").ParseFS(files, "templates/layout.html", "templates/"+name+".html")
-		if err != nil {
-			r.err = fmt.Errorf("webui: %w", err)
-			return
-		}
-		r.views[name] = t
-	}
-}
-
 // Render writes a page. Nothing is written when it cannot be made.
 func (r *Renderer) Render(w io.Writer, f Frame, v View) error {
-	r.once.Do(r.load)
-	if r.err != nil {
-		return r.err
-	}
-	var out bytes.Buffer
-	if err := r.views[v.template()].Execute(&out, scene{Frame: f, V: v, Contact: r.Contact, View: v.template(), r: r}); err != nil {
-		return fmt.Errorf("webui: %s: %w", v.template(), err)
-	}
-	_, err := w.Write(out.Bytes())
-	return err
+	return r.views.Render(w, v.template(), scene{Frame: f, V: v, Contact: r.Contact, View: v.template(), r: r})
 }
 
 // scene is what templates see: the frame, the view and the words.

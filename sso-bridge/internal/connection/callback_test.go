@@ -79,3 +79,14 @@ func TestSharedCallbacks(t *testing.T) {
 		asks("one", false)
 	})
 }
+
+func TestAFreshSignInThatNobodyCanAskFor(t *testing.T) {
+	h := start(t)
+	c := github("hub")
+	c.Config.ForceAuthn = true
+	_, err := h.Create(t.Context(), c, operator)
+	refused(t, err, connection.ErrInvalid)
+	if d := fault.Of(err).Details(); len(d) != 1 || d[0].Loc[0] != "force_authn" {
+		t.Errorf("%+v", d)
+	}
+}

@@ -123,6 +123,7 @@ func (c Config) check(id string, p *problems) {
 		c.OIDC.check(p)
 	case c.Protocol == OAuth2 && c.OAuth2 != nil && c.OIDC == nil:
 		c.OAuth2.check(p)
+		p.when(c.ForceAuthn, "not with OAuth 2.0, which has no way to ask for a fresh sign-in", "force_authn")
 	default:
 		p.add("oidc or oauth2, with the settings of that protocol alone", "protocol")
 		return

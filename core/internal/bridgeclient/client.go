@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"sync"
 	"time"
@@ -65,13 +64,6 @@ func New(d Deps) (*Client, error) {
 // CloseIdle ends connections that nobody uses.
 func (c *Client) CloseIdle() { c.inner.CloseIdle() }
 
-// The causes in the log of a bridge that did not serve core; the second is one that takes
-// core's token for none of core's.
-const (
-	causeUnreachable = "bridge_unreachable"
-	causeRefused     = "bridge_refused"
-)
-
 // call asks the bridge within the time limit. It returns sso.ErrSilent for every answer
 // that is none of the statuses expected, and for none at all.
 func (c *Client) call(ctx context.Context, method, uri string, body []byte, etag string, expected func(innerclient.Answer) bool) (innerclient.Answer, error) {
@@ -94,11 +86,6 @@ func (c *Client) call(ctx context.Context, method, uri string, body []byte, etag
 		err = fmt.Errorf("status %d %s with an answer that is not of this route", a.Status, a.Code())
 	}
 	if err != nil {
-		cause := causeUnreachable
-		if a.Status == http.StatusUnauthorized {
-			cause = causeRefused
-		}
-		err = fmt.Errorf("%s: %w", cause, err)
 		if ctx.Err() == nil { // a browser that left says nothing about the bridge
 			c.breaker.failed(c.Now())
 		}

@@ -86,10 +86,17 @@ type SilentError struct {
 }
 
 // Error implements error.
-func (e *SilentError) Error() string { return e.Err.Error() }
+func (e *SilentError) Error() string { return e.cause() + ": " + e.Err.Error() }
 
 // Unwrap gives the cause.
 func (e *SilentError) Unwrap() error { return e.Err }
+
+// The causes on record of a bridge that did not serve core; the second is one that takes
+// core's token for none of core's.
+const (
+	causeUnreachable = "bridge_unreachable"
+	causeRefused     = "bridge_refused"
+)
 
 // refusedToken is the status with which the bridge refuses core's own token.
 const refusedToken = 401
@@ -98,7 +105,7 @@ const refusedToken = 401
 // reached.
 func (e *SilentError) cause() string {
 	if e.Status == refusedToken {
-		return "bridge_refused"
+		return causeRefused
 	}
-	return "bridge_unreachable"
+	return causeUnreachable
 }

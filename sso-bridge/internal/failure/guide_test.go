@@ -90,7 +90,7 @@ func causesOfCore(t *testing.T) []string {
 	t.Helper()
 	var causes []string
 	for _, from := range []struct{ file, prefix string }{
-		{"sso/complete.go", "cause"}, {"bridgeclient/client.go", "cause"}, {"token/mint.go", "Reason"},
+		{"sso/complete.go", "cause"}, {"sso/bridge.go", "cause"}, {"token/mint.go", "Reason"},
 	} {
 		file, err := parser.ParseFile(token.NewFileSet(), "../../../core/internal/"+from.file, nil, parser.SkipObjectResolution)
 		if err != nil {

@@ -73,7 +73,7 @@ func TestPeopleWithoutAnAccount(t *testing.T) {
 			}
 		}
 	})
-	t.Run("TOK-10 routes of accounts refuse them by kind, and that is on record", func(t *testing.T) {
+	t.Run("API-7 PL-8 TOK-10 routes of accounts refuse them by kind, and that is on record", func(t *testing.T) {
 		a := s.Bearer(t, guest, http.MethodGet, "/openapi/v1/workspaces")
 		wantAnswer(t, a, http.StatusForbidden, "wrong_surface")
 		awaitEvents(t, s, "openapi.wrong_surface_denied", 1)
@@ -88,7 +88,7 @@ func TestPeopleWithoutAnAccount(t *testing.T) {
 			t.Errorf("HEAD: %d", a.Status)
 		}
 	})
-	t.Run("they end all others, one, and their own", func(t *testing.T) {
+	t.Run("API-7 they end all others, one, and their own", func(t *testing.T) {
 		a := s.Bearer(t, guest, http.MethodDelete, sessionsPath)
 		wantAnswer(t, a, http.StatusOK, "")
 		if a.Body != `{"status":"revoked","revoked":1}` {

@@ -47,7 +47,7 @@ lint: ## formatting, vet, linters, tidy modules that build alone
 
 fault: ## races and failing stores, all rounds (make test runs a tenth), under the race detector
 	@ROUNDS=full go test -count=1 -race -gcflags='golang.org/x/crypto/argon2=-race=false' -gcflags='golang.org/x/crypto/blake2b=-race=false' -gcflags='modernc.org/sqlite/lib=-race=false' -timeout 90m \
-		-skip 'InChromium$$' ./core/internal/apitest ./core/internal/sqlstore ./core/internal/memstore ./test/fault \
+		-skip 'InChromium$$' ./core/internal/apitest ./core/internal/access ./core/internal/cli ./core/internal/sqlstore ./core/internal/memstore ./sso-bridge/internal/cli ./test/fault \
 		./sso-bridge/internal/connection ./sso-bridge/internal/login ./sso-bridge/internal/memstore ./sso-bridge/internal/redisstore ./sso-bridge/internal/sqlstore
 
 fuzz: ## each fuzz target for FUZZTIME (30s)

@@ -29,16 +29,16 @@ fi
 [ -n "$(find_proxy nginx)" ] || leave_out "the sample of nginx: no nginx"
 [ -n "$(find_proxy caddy)" ] || leave_out "the sample of Caddy: no caddy"
 
-# The race detector looks at every package but those of commands, and at the end-to-end tests in
-# which many act at once; in requests one after the other it finds nothing ("make fault" races all
-# of them). The end-to-end tests run on embedded stores, and those that stores can make a difference
+# The race detector looks at every package but those of commands and of statements, whose races are the
+# database's, and at the end-to-end tests in which many act at once; in requests one after the other it
+# finds nothing ("make fault" races all of them). The end-to-end tests run on embedded stores, and those that stores can make a difference
 # to on Postgres and Redis: not what looks at headers, words and pages alone, what puts faults of its
 # own before the stores, and what builds programs.
 ends=./core/internal/apitest
 at_once='AtOnce|^TestMany|OnTwoReplicas|MeetsAnother|^TestFence$|ReplayStoreIsDown'
 alike='TestOtherOriginsOnEveryRoute|TestFailuresThatAnotherOriginCanRead|TestEveryViewIsTheOneThatWasLookedAt|TestRulesOfEveryPage|TestHeadersOfEveryRoute'
 alike="$alike|TestEveryRouteRefusesOtherMedia|TestEveryRouteForEveryCaller|TestEveryRouteWhenAStore.*|TestCSRFOnEveryConsoleWrite|TestEveryLimitOfARowIsAsked|TestFigures|TestServingHTTPS|TestRefusedSignIn"
-programs='/core/cmd/demo$|/internal/cli$'
+unraced='/core/cmd/demo$|/(core|sso-bridge)/internal/(cli|sqlstore)$|/core/internal/access$'
 # Three lanes, for the suites wait much of their time. "make lint" vets.
 pages=$(mktemp) stores=$(mktemp)
 trap 'rm -f "$pages" "$stores"' EXIT
@@ -65,9 +65,9 @@ packages=$(go list ${RACED:?run it by make test} | grep -v '/core/internal/apite
 status=0
 # shellcheck disable=SC2046,SC2086 # lists
 {
-	go test -count=1 -vet=off -shuffle=on -timeout 18m $race $(echo "$packages" | grep -vE "$programs") || status=1
+	go test -count=1 -vet=off -shuffle=on -timeout 18m $race $(echo "$packages" | grep -vE "$unraced") || status=1
 	go test -count=1 -vet=off -shuffle=on -timeout 18m $race -run "$at_once" $ends || status=1
-	go test -count=1 -vet=off -shuffle=on -timeout 18m $(echo "$packages" | grep -E "$programs") || status=1
+	go test -count=1 -vet=off -shuffle=on -timeout 18m $(echo "$packages" | grep -E "$unraced") || status=1
 }
 wait "$first" || status=1
 wait "$second" || status=1

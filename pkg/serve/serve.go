@@ -130,11 +130,11 @@ func (s Service) Until(ctx context.Context, l *Listeners) error {
 func (s Service) secured(l *Listeners) (public, inner net.Listener, err error) {
 	switch cert := s.Certificate; {
 	case cert != nil:
-		return server.BoundedTLS(s.Public, l.Public, s.MaxConnections, cert), cert.Listener(l.Inner), nil
+		return server.BoundedTLS(s.Public, l.Public, s.MaxConnections, cert), cert.Listener(server.Lingering(l.Inner)), nil
 	case s.WithTLS:
 		return nil, nil, errors.New("serve: the settings name a certificate and the options have none")
 	}
-	return server.Bounded(s.Public, l.Public, s.MaxConnections), l.Inner, nil
+	return server.Bounded(s.Public, l.Public, s.MaxConnections), server.Lingering(l.Inner), nil
 }
 
 // workerPause keeps a worker that panics at every start from filling the log.

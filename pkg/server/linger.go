@@ -38,6 +38,21 @@ func linger(conn net.Conn) net.Conn {
 	return conn
 }
 
+// Lingering gives a listener whose connections do not lose the answer to a body that was
+// refused; Bounded gives the same beside its bound.
+func Lingering(l net.Listener) net.Listener { return patient{l} }
+
+type patient struct{ net.Listener }
+
+// Accept implements net.Listener.
+func (p patient) Accept() (net.Conn, error) {
+	conn, err := p.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return linger(conn), nil
+}
+
 // leavesUnread notes that the rest of a request's body stays on the connection.
 func leavesUnread(c *fiber.Ctx) {
 	conn := c.Context().Conn()

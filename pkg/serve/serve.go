@@ -120,6 +120,8 @@ func (s Service) Until(ctx context.Context, l *Listeners) error {
 			failure = err
 		}
 	}
+	// Where a failure came before a listener was served, its server knows nothing to close.
+	_, _ = l.Public.Close(), l.Inner.Close()
 	if err := <-commands; failure == nil && !errors.Is(err, context.DeadlineExceeded) {
 		failure = err
 	}

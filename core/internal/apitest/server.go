@@ -95,8 +95,11 @@ func Start(t testing.TB, options ...Option) *Server {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	served := make(chan error, 1)
+	// Bound before anybody is told of the server: a command that finds no socket opens the
+	// stores for itself, and a test's server holds no lock that would keep it from that.
+	listeners := &app.Listeners{Public: public, Inner: inner, Control: s.App.ListenControl()}
 	go func() {
-		served <- s.App.Serve(ctx, &app.Listeners{Public: public, Inner: inner, Control: s.App.ListenControl()})
+		served <- s.App.Serve(ctx, listeners)
 	}()
 	t.Cleanup(func() {
 		stop()

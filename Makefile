@@ -9,25 +9,28 @@ VERSION ?= $(shell git describe --tags --always --dirty --match 'v*' 2>/dev/null
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-run: build ## build core and serve it on http://127.0.0.1:5001, everything kept in ./data
+run: community ## build core and serve it on http://127.0.0.1:5001, everything kept in ./data
 	@exec bin/core serve --log-format text
 
 run-ee: build ## core with company sign-in, sso-bridge and a provider for development on 127.0.0.1, everything kept in ./data-ee
 	@go build -o bin/devidp ./sso-bridge/cmd/devidp
 	@exec sh scripts/run-ee.sh
 
-fleet: build ## two cores on one Postgres and one Redis, found or started on this machine
+fleet: community ## two cores on one Postgres and one Redis, found or started on this machine
 	@exec sh scripts/fleet.sh
 
-demo: build ## one whole sign-in in this terminal, on a server that it starts and stops
+demo: community ## one whole sign-in in this terminal, on a server that it starts and stops
 	@go run ./core/cmd/demo
 
-build: ## static binaries bin/core, bin/sso-bridge and bin/difyauth
-	@sh scripts/build.sh ./core/cmd/core bin/core $(VERSION)
+build: community ## static binaries bin/core, bin/sso-bridge and bin/difyauth
 	@sh scripts/build.sh ./sso-bridge/cmd/sso-bridge bin/sso-bridge $(VERSION)
+
+# What the Community Edition is made of; it waits for nothing of the other.
+community:
+	@sh scripts/build.sh ./core/cmd/core bin/core $(VERSION)
 	@sh scripts/build.sh ./pkg/deviceauth/cmd/difyauth bin/difyauth $(VERSION)
 
-man: build ## difyauth's manual pages, into bin/man/man1 (MANPATH=bin/man man difyauth)
+man: community ## difyauth's manual pages, into bin/man/man1 (MANPATH=bin/man man difyauth)
 	@bin/difyauth man --dir bin/man/man1
 
 test: ## every suite this machine can run; says what it left out (CI=true: nothing may be)
@@ -77,4 +80,4 @@ reference: ## docs/reference and docs/config.md anew, from the code
 clean: ## remove binaries and pictures; ./data stays
 	@rm -rf bin .cache
 
-.PHONY: help run run-ee fleet demo build man test test-fast deps lint fault fuzz guards figures bench screenshots reference clean
+.PHONY: help community run run-ee fleet demo build man test test-fast deps lint fault fuzz guards figures bench screenshots reference clean

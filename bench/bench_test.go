@@ -24,10 +24,18 @@ import (
 
 func TestDependencyFloors(t *testing.T) { archtest.Floors(t) }
 
-// The floors are this program once more, and so they are of this test's.
+// The floors and the runtime are this program once more, and so they are of this test's.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == "-floors" {
 		fail(serveFloors(context.Background(), os.Args[2]))
+		return
+	}
+	if len(os.Args) == 3 && os.Args[1] == "-runtime" {
+		fail(serveRuntime(os.Args[2]))
+		return
+	}
+	if len(os.Args) == 4 && os.Args[1] == "-relay" {
+		fail(serveRelay(os.Args[2], os.Args[3]))
 		return
 	}
 	os.Exit(m.Run())
@@ -139,11 +147,11 @@ func TestReport(t *testing.T) {
 			{path: path{name: "not met", floor: "json", goal: goal{cpu: 19 * time.Microsecond}}, pairs: pairs},
 			{path: path{name: "no goal", floor: "json"}, pairs: pairs},
 		}},
-		{title: "Two", intro: "Intro.", results: []result{{path: path{name: "noisy", floor: "get"}, pairs: noisy}}, notes: []string{"Left out: x."}},
+		{title: "Two", intro: "Intro.", text: "\n| a table |\n", results: []result{{path: path{name: "noisy", floor: "get"}, pairs: noisy}}, notes: []string{"Left out: x."}},
 	})
 	for _, want := range []string{
 		"| met | fiber, small JSON | 0.60 (0.50–0.70) | 20 | 0 | 10 | ≥ 0.60 ✓ |", "| 10 | ≤ 19 µs in both missed |", "| 10 | – |",
-		"core 1.2.3, Go ", "Redis 7", "1970-01-01", "Other work took up to 42 %", "Left out: x.",
+		"core 1.2.3, Go ", "Redis 7", "1970-01-01", "| a table |", "Other work took up to 42 %", "Left out: x.",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the report lacks %q:\n%s", want, text)
@@ -151,6 +159,43 @@ func TestReport(t *testing.T) {
 	}
 	if strings.Count(text, "Other work") != 1 {
 		t.Error("noise is told of where there was none")
+	}
+}
+
+func TestFiguresOfTheConsumerService(t *testing.T) {
+	const head = "goos: linux\npkg: x\ncpu: y\n"
+	round := func(ratio, took string) string {
+		return head + "BenchmarkConsumerService/embedded-2 \t 50\t 2717 bare-µs/op\t 0.9 cpu-of-bare\t " + ratio + " of-bare\t 9760 ours-µs/op\n" +
+			"BenchmarkConsumerService/in_memory \t 50\t 1281 bare-µs/op\t 1.1 cpu-of-bare\t 0.94 of-bare\n" +
+			"BenchmarkConsumerService/largest_of_values-2 \t 50\t " + took + " ns/op\t 258764 base64-B\t 25 cpu-ms/op\t 9437184 B/op\t 7 allocs/op\nPASS\n"
+	}
+	var all []figures
+	for _, text := range []string{round("0.40", "30000000"), round("0.60", "40000000"), round("0.55", "70000000")} {
+		var err error
+		if all, err = parseFigures(all, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text := consumerTables(all)
+	for _, want := range []string{
+		"| embedded: SQLite and memory | 0.55 (0.40–0.60) | 0.90 (0.90–0.90) | ≥ 0.50 ✓ |", "| attempts in memory as well | 0.94 (0.94–0.94) | 1.10 (1.10–1.10) | – |",
+		"| values | 258764 | 40.0 (30.0–70.0) | 25.0 (25.0–25.0) | 9.0 | < 50 ms, < 20 MiB ✓ |",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the tables lack %q:\n%s", want, text)
+		}
+	}
+	slow, err := parseFigures(nil, round("0.49", "50000000"))
+	if err != nil || strings.Count(consumerTables(slow), "missed") != 2 {
+		t.Errorf("%s, %v", consumerTables(slow), err)
+	}
+	for _, text := range []string{"", head + "PASS\n", "BenchmarkConsumerService/embedded-2 50 much of-bare\n"} {
+		if got, err := parseFigures(nil, text); err == nil {
+			t.Errorf("%q is read as %+v", text, got)
+		}
+	}
+	if quiet, loud := consumerIntro(3, time.Unix(0, 0), 0.01), consumerIntro(3, time.Unix(0, 0), 0.42); strings.Contains(quiet, "Other work") || !strings.Contains(loud, "42 %") {
+		t.Errorf("%s\n%s", quiet, loud)
 	}
 }
 
@@ -170,11 +215,11 @@ func TestATrialOfEveryPath(t *testing.T) {
 		t.Skipf("core does not build from here, as with GOWORK=off: %v: %s", err, out)
 	}
 	var progress bytes.Buffer
-	text, err := options{core: bin, stores: "embedded,servers", rounds: 1, shrink: 100}.run(t.Context(), &progress)
+	text, err := options{core: bin, stores: "embedded,servers,streams", rounds: 1, shrink: 100}.run(t.Context(), &progress)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, progress.String())
 	}
-	for _, name := range []string{"identity by forward-auth, cached", "identity by forward-auth, first use", "`GET /account`, cached", "introspection", "device code", "pending poll", "mint", "whole login"} {
+	for _, name := range []string{"identity by forward-auth, cached", "identity by forward-auth, first use", "`GET /account`, cached", "introspection", "device code", "pending poll", "mint", "whole login", "added per event, 32 streams", "first byte", "bulk", "4, with"} {
 		if !strings.Contains(text, "| "+name) {
 			t.Errorf("nothing is said of %s:\n%s", name, text)
 		}

@@ -5,6 +5,9 @@
 // that what the machine does meanwhile meets both; rates are given as ratios alone,
 // and CPU time per request is read from the processes. No test judges a time.
 //
+// The consumer service of sso-bridge is measured by the benchmark beside it, against the
+// library's bare reading of the same message.
+//
 // It starts everything itself and needs Linux: the built core, the floors (this same
 // program), and for the second part a Postgres and a Redis of its own.
 package main

@@ -41,3 +41,6 @@ replace (
 	github.com/dify-sso/dify-sso/migrations => ../migrations
 	github.com/dify-sso/dify-sso/pkg => ../pkg
 )
+
+// fasthttp names an encoder that nothing here calls.
+replace github.com/molecule-man/go-brrr => ../third_party/nobrotli

@@ -27,22 +27,36 @@ type options struct {
 	rounds int
 	shrink int64
 	floors string
+	// runtime is the address of what streams come from, relay that of a bare proxy before it.
+	runtime, relay string
 }
 
 func main() {
 	var o options
 	flag.StringVar(&o.core, "core", "bin/core", "the built core, as make build leaves it")
 	flag.StringVar(&o.write, "write", "", "file for the report; empty prints it")
-	flag.StringVar(&o.stores, "stores", "embedded,servers", "what core stands on: embedded, servers, or both")
+	flag.StringVar(&o.stores, "stores", "embedded,servers,streams,bridge", "what is measured: core on embedded stores, on servers, its streams, sso-bridge's consumer service")
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds that count, at least 3")
 	flag.Int64Var(&o.shrink, "shrink", 1, "divide every amount by this: a trial of the bench itself, no measurement")
 	flag.StringVar(&o.floors, "floors", "", "serve the floors on this address (used by the bench itself)")
+	flag.StringVar(&o.runtime, "runtime", "", "serve the runtime of the streams on this address (used by the bench itself)")
+	flag.StringVar(&o.relay, "relay", "", "serve a bare proxy on this address, in front of the argument (used by the bench itself)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	if o.floors != "" {
 		context.AfterFunc(ctx, func() { os.Exit(0) })
 		fail(serveFloors(ctx, o.floors))
+		return
+	}
+	if o.runtime != "" {
+		context.AfterFunc(ctx, func() { os.Exit(0) })
+		fail(serveRuntime(o.runtime))
+		return
+	}
+	if o.relay != "" {
+		context.AfterFunc(ctx, func() { os.Exit(0) })
+		fail(serveRelay(o.relay, flag.Arg(0)))
 		return
 	}
 	text, err := o.run(ctx, os.Stderr)
@@ -71,7 +85,7 @@ func (o options) run(ctx context.Context, progress io.Writer) (string, error) {
 		return "", errors.New("-rounds must be at least 3")
 	}
 	core, err := filepath.Abs(o.core)
-	if err == nil {
+	if err == nil && o.stores != onlyBridge {
 		_, err = os.Stat(core)
 	}
 	if err != nil {
@@ -91,13 +105,20 @@ func (o options) run(ctx context.Context, progress io.Writer) (string, error) {
 	for _, part := range []struct {
 		name string
 		run  func(context.Context, *bench, string, string, *about) (section, error)
-	}{{"embedded", embedded}, {"servers", servers}} {
+	}{{"embedded", embedded}, {"servers", servers}, {"streams", streams}} {
 		if !slices.Contains(strings.Split(o.stores, ","), part.name) {
 			continue
 		}
 		s, err := part.run(ctx, b, core, filepath.Join(dir, part.name), &a)
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", part.name, err)
+		}
+		sections = append(sections, s)
+	}
+	if slices.Contains(strings.Split(o.stores, ","), onlyBridge) {
+		s, err := bridge(ctx, o.rounds, o.shrink, dir, progress)
+		if err != nil {
+			return "", fmt.Errorf("bridge: %w", err)
 		}
 		sections = append(sections, s)
 	}
@@ -112,8 +133,13 @@ func (b *bench) tokens() int {
 	return rotated + int((int64(b.rounds)+3)*2*coldOfOne/b.shrink)
 }
 
-// startFloors starts this program once more, as the floors.
+// startFloors starts the floors.
 func startFloors(env ...string) (*process, string, error) {
+	return startSelf("floors", env, "-floors")
+}
+
+// startSelf starts this program once more, to serve what the flag says.
+func startSelf(name string, env []string, flag string, more ...string) (*process, string, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, "", err
@@ -122,7 +148,7 @@ func startFloors(env ...string) (*process, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	p, err := launch("floors", exec.Command(self, "-floors", address), env...) //nolint:gosec // this program
+	p, err := launch(name, exec.Command(self, append([]string{flag, address}, more...)...), env...) //nolint:gosec // this program
 	if err != nil {
 		return nil, "", err
 	}

@@ -132,8 +132,13 @@ func (b *bench) once(at station, a amount, act op) (s sample, err error) {
 	}
 	s.server, s.store = after.server-before.server, after.store-before.store
 	others := (after.all - before.all) - (after.ours - before.ours)
-	s.foreign = max(0, others.Seconds()/(time.Since(begun).Seconds()*float64(runtime.NumCPU())))
+	s.foreign = share(others, time.Since(begun))
 	return s, nil
+}
+
+// share is what part of the machine others had, given their CPU time in so long.
+func share(others, in time.Duration) float64 {
+	return max(0, others.Seconds()/(in.Seconds()*float64(runtime.NumCPU())))
 }
 
 // used is CPU time so far: of a station, of all that this program has started and

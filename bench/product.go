@@ -26,6 +26,7 @@ type product struct {
 	*process
 	public, inner string
 	version       string
+	env           []string // of this installation's commands
 	// lacks says what this build cannot be measured at yet.
 	lacks []string
 
@@ -85,6 +86,7 @@ func startCore(ctx context.Context, bin, dir string, tokens int, l *load, env ma
 		}
 	}
 	p.introspector = "Basic " + base64.StdEncoding.EncodeToString([]byte(introspectID+":"+introspectKey))
+	p.env = all
 	if err := install(bin, all); err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ import (
 type section struct {
 	title, intro string
 	results      []result
+	text         string // tables of another shape
 	notes        []string
 }
 
@@ -53,6 +54,7 @@ its stores share the machine. The goals are those of the project.
 		if len(s.results) > 0 {
 			b.WriteString(table(s.results))
 		}
+		b.WriteString(s.text)
 		for _, note := range s.notes {
 			fmt.Fprintf(&b, "\n%s\n", note)
 		}
@@ -87,19 +89,21 @@ func table(results []result) string {
 
 // verdict compares with the goal.
 func (r result) verdict(ratio, cpu float64) string {
-	say := func(goal string, met bool) string {
-		if met {
-			return goal + " ✓"
-		}
-		return goal + " missed"
-	}
 	switch {
 	case r.goal.ratio > 0:
-		return say(fmt.Sprintf("≥ %.2f", r.goal.ratio), ratio >= r.goal.ratio)
+		return said(fmt.Sprintf("≥ %.2f", r.goal.ratio), ratio >= r.goal.ratio)
 	case r.goal.cpu > 0:
-		return say(fmt.Sprintf("≤ %d µs in both", r.goal.cpu.Microseconds()), cpu <= float64(r.goal.cpu.Microseconds()))
+		return said(fmt.Sprintf("≤ %d µs in both", r.goal.cpu.Microseconds()), cpu <= float64(r.goal.cpu.Microseconds()))
 	}
 	return "–"
+}
+
+// said is a goal and whether it was met.
+func said(goal string, met bool) string {
+	if met {
+		return goal + " ✓"
+	}
+	return goal + " missed"
 }
 
 // spread is what several rounds gave.
@@ -138,8 +142,10 @@ func machine() string {
 
 // versions names what was measured and what it was measured with.
 func versions(a about) []string {
-	list := []string{strings.TrimSpace(a.core), strings.TrimPrefix(runtime.Version(), "go")}
-	list[1] = "Go " + list[1]
+	list := []string{"Go " + strings.TrimPrefix(runtime.Version(), "go")}
+	if a.core != "" {
+		list = append([]string{strings.TrimSpace(a.core)}, list...)
+	}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, dep := range info.Deps {
 			for _, name := range []string{"github.com/gofiber/fiber/v2", "github.com/valyala/fasthttp", "github.com/jackc/pgx/v5", "github.com/redis/go-redis/v9"} {

@@ -26,15 +26,17 @@ func plain(name string) archtest.Ban {
 // Each package and every arrow of the workspace that leaves it.
 var rows = []archtest.Row{
 	{Package: "audit", May: []string{"pkg/canon"}},
+	{Package: "bundle", May: []string{"pkg/config"}},
 	{Package: "canon"},
 	{Package: "clientip"},
 	{Package: "command", May: []string{"pkg/config", "pkg/control", "pkg/datadir", "pkg/fault"}},
 	{Package: "config", May: []string{"pkg/secret"}},
 	{Package: "control", May: []string{"pkg/audit", "pkg/fault", "pkg/server", "pkg/wire"}},
 	{Package: "datadir"},
-	{Package: "egress"},
+	{Package: "doctor", May: []string{"pkg/config", "pkg/redisdb", "pkg/schema", "pkg/seal", "pkg/server", "pkg/sqldb"}},
+	{Package: "egress", May: []string{"pkg/trace"}},
 	{Package: "fault"},
-	{Package: "innerclient", May: []string{"pkg/envelope", "pkg/wire"}},
+	{Package: "innerclient", May: []string{"pkg/envelope", "pkg/trace", "pkg/wire"}},
 	{Package: "jobs"},
 	{Package: "envelope", May: []string{"pkg/fault", "pkg/keyset", "pkg/secret", "pkg/wire"}},
 	{Package: "faulttest"},
@@ -45,22 +47,24 @@ var rows = []archtest.Row{
 	{Package: "page"},
 	{Package: "ratelimit"},
 	{Package: "ratelimit/redislimit", May: []string{"pkg/ratelimit", "pkg/redisdb"}},
-	{Package: "redisdb", May: []string{"pkg/secret"}},
+	{Package: "redisdb", May: []string{"pkg/secret", "pkg/trip"}},
 	{Package: "replay", May: []string{"pkg/envelope"}},
 	{Package: "replay/redisreplay", May: []string{"pkg/envelope", "pkg/redisdb"}},
 	{Package: "schema", May: []string{"pkg/sqldb"}},
 	{Package: "seal", May: []string{"pkg/secret"}},
 	{Package: "secret"},
 	{Package: "serve", May: []string{"pkg/control", "pkg/lifecycle", "pkg/server"}},
-	{Package: "server", May: []string{"pkg/audit", "pkg/clientip", "pkg/fault", "pkg/ratelimit"}},
-	{Package: "settings", May: []string{"pkg/config", "pkg/secret", "pkg/server", "pkg/sqldb"}},
+	{Package: "server", May: []string{"pkg/audit", "pkg/clientip", "pkg/fault", "pkg/ratelimit", "pkg/trace"}},
+	{Package: "settings", May: []string{"pkg/config", "pkg/secret", "pkg/server", "pkg/sqldb", "pkg/telemetry"}},
 	{Package: "sqlaudit", May: []string{"pkg/audit", "pkg/sqldb"}},
-	{Package: "sqldb"},
+	{Package: "sqldb", May: []string{"pkg/trip"}},
 	{Package: "sqllease", May: []string{"pkg/jobs", "pkg/sqldb"}},
 	{Package: "sqlseal", May: []string{"pkg/seal", "pkg/sqldb"}},
 	{Package: "sqltest"},
 	{Package: "ssocode", May: []string{"pkg/page"}},
-	{Package: "telemetry"},
+	{Package: "telemetry", May: []string{"pkg/secret", "pkg/trace", "pkg/trip"}},
+	{Package: "trace", May: []string{"pkg/trip"}},
+	{Package: "trip"},
 	{Package: "wire", May: []string{"pkg/fault"}},
 }
 
@@ -71,4 +75,6 @@ func TestArchitecture(t *testing.T) {
 	archtest.TestsOnly(t, packages)
 }
 
-func TestDependencyFloors(t *testing.T) { archtest.Floors(t) }
+func TestDependencyFloors(t *testing.T) {
+	t.Run("SUP-01 no dependency is below its floor", func(t *testing.T) { archtest.Floors(t) })
+}

@@ -3,6 +3,8 @@
 package archtest
 
 import (
+	"bytes"
+	"debug/buildinfo"
 	"fmt"
 	"slices"
 	"strconv"
@@ -55,6 +57,30 @@ func Floors(t testing.TB) {
 		for _, problem := range tooOld(string(out)) {
 			t.Errorf("%s (GOWORK off: %v)", problem, alone)
 		}
+	}
+}
+
+// FloorsOf compares the versions that a binary says it is made of.
+func FloorsOf(t testing.TB, binary []byte) {
+	t.Helper()
+	info, err := buildinfo.Read(bytes.NewReader(binary))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The main module is the one of the program; of a binary its Go is the one that built it.
+	goVersion, _, _ := strings.Cut(strings.TrimPrefix(info.GoVersion, "go"), " ")
+	listing := fmt.Sprintf("%s %s %s true\n", info.Main.Path, info.Main.Version, goVersion)
+	for _, m := range info.Deps {
+		if m.Replace != nil {
+			m = m.Replace
+		}
+		listing += fmt.Sprintf("%s %s - false\n", m.Path, m.Version)
+	}
+	if len(info.Deps) == 0 {
+		t.Error("the binary names no module that it is made of")
+	}
+	for _, problem := range tooOld(listing) {
+		t.Error(problem)
 	}
 }
 

@@ -5,6 +5,7 @@ package audit
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/dify-sso/dify-sso/pkg/canon"
@@ -25,6 +26,19 @@ var (
 
 // Account names an account as the actor.
 func Account(id string) Actor { return Actor{Type: "account", ID: id} }
+
+// By names who asked for something, as orders between the services and commands do:
+// account:<id> is an account, cli:<user> the person at the machine, and what nobody has
+// asked for is the system's.
+func By(actor string) Actor {
+	if id, ok := strings.CutPrefix(actor, "account:"); ok {
+		return Account(id)
+	}
+	if strings.HasPrefix(actor, "cli:") {
+		return Actor{Type: Operator.Type, ID: actor}
+	}
+	return Actor{Type: System.Type, ID: actor}
+}
 
 // Details are the own fields of one kind of event: a struct that encodes to a JSON
 // object and holds no secret.

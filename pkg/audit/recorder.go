@@ -33,6 +33,7 @@ type Recorder struct {
 	mu      sync.Mutex
 	queue   []Event
 	dropped int
+	lost    uint64 // all that were ever dropped
 	wake    chan struct{}
 }
 
@@ -75,7 +76,22 @@ func (r *Recorder) push(events []Event) {
 	if over := len(r.queue) - maxQueue; over > 0 {
 		r.queue = append([]Event(nil), r.queue[over:]...)
 		r.dropped += over
+		r.lost += uint64(over)
 	}
+}
+
+// Pending is how many events wait for their batch.
+func (r *Recorder) Pending() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.queue)
+}
+
+// Lost is how many events were dropped from the queue; the log alone has them.
+func (r *Recorder) Lost() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.lost
 }
 
 // Run writes the queue until ctx ends, then once more.

@@ -119,3 +119,13 @@ func TestUserAgentIsCut(t *testing.T) {
 		t.Fatalf("kept %d characters", got)
 	}
 }
+
+func TestActors(t *testing.T) {
+	for by, want := range map[string]audit.Actor{
+		"account:0197": audit.Account("0197"), "cli:root": {Type: "operator", ID: "cli:root"}, "": audit.System, "job": {Type: "system", ID: "job"},
+	} {
+		if got := audit.By(by); got != want {
+			t.Errorf("%q is %+v", by, got)
+		}
+	}
+}

@@ -37,7 +37,7 @@ func Email(s string) (string, bool) {
 		return "", false
 	}
 	for _, r := range s {
-		if unicode.IsSpace(r) || unicode.IsControl(r) || invisible(r) {
+		if unicode.IsSpace(r) || unicode.IsControl(r) || turns(r) {
 			return "", false
 		}
 	}
@@ -73,25 +73,6 @@ func UserCode(s string) (string, bool) {
 	return string(b[:]), true
 }
 
-// Text gives a person's or device's name as it is stored: trimmed, NFC, valid
-// UTF-8, 1 to max characters, without control, bidirectional or line-separator
-// characters, which let a label dress up as something else.
-func Text(s string, max int) (string, bool) {
-	if !utf8.ValidString(s) {
-		return "", false
-	}
-	s = norm.NFC.String(strings.TrimSpace(s))
-	if n := utf8.RuneCountInString(s); n == 0 || n > max {
-		return "", false
-	}
-	for _, r := range s {
-		if unicode.IsControl(r) || invisible(r) {
-			return "", false
-		}
-	}
-	return s, true
-}
-
 // Claim gives what a client says of itself, such as a User-Agent, as it is kept: nothing
 // is refused, what is no UTF-8 and every control character becomes U+FFFD, and at most
 // so many characters are left. A database of text takes neither a NUL nor half a
@@ -110,32 +91,6 @@ func Claim(s string, most int) string {
 		n++
 	}
 	return b.String()
-}
-
-// Label gives what somebody else's directory calls a person, as it is kept: NFC, trimmed,
-// without what is no UTF-8 and without control and invisible characters, at most so many
-// characters. Nothing is refused; what is left may be empty.
-func Label(s string, most int) string {
-	s = strings.Map(func(r rune) rune {
-		if r == utf8.RuneError || unicode.IsControl(r) || invisible(r) {
-			return -1
-		}
-		return r
-	}, s)
-	runes := []rune(norm.NFC.String(s))
-	return strings.TrimSpace(string(runes[:min(len(runes), most)]))
-}
-
-// invisible reports the characters that change how their neighbours are read:
-// bidirectional controls, line and paragraph separators, the byte order mark.
-func invisible(r rune) bool {
-	switch {
-	case r == 0x061C, r == 0x200E, r == 0x200F, r == 0xFEFF:
-		return true
-	case r >= 0x2028 && r <= 0x202E, r >= 0x2066 && r <= 0x2069:
-		return true
-	}
-	return false
 }
 
 // NewID draws a UUID of version 7, whose order is that of its creation.

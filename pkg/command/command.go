@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -61,9 +62,19 @@ func Report(stderr io.Writer, program string, err error) int {
 			fmt.Fprintf(stderr, "  %s: %s\n", place(d.Loc), d.Msg)
 		}
 	default:
-		fmt.Fprintln(stderr, program+":", err)
+		fmt.Fprintln(stderr, program+":", harmless(err.Error()))
 	}
 	return ExitFailure
+}
+
+// harmless takes out what would steer a terminal: an error may repeat what a peer has said.
+func harmless(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, text)
 }
 
 func place(loc []any) string {

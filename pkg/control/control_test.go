@@ -55,7 +55,7 @@ func serve(t *testing.T, path string) {
 	t.Helper()
 	s, err := control.NewServer(control.Deps{
 		Service: "other", Operations: map[string]control.Operation{"echo": control.Takes(echo), "slow": control.Takes(echo)},
-		Slow: control.Slow{"slow": time.Hour}, Log: slog.New(slog.DiscardHandler), Now: time.Now, Version: "2.0.0",
+		Slow: control.Slow{"slow": time.Hour}, Large: control.Large{"slow": 1 << 20}, Log: slog.New(slog.DiscardHandler), Now: time.Now, Version: "2.0.0",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -94,6 +94,22 @@ func TestAServiceOfAnotherName(t *testing.T) {
 		if _, err := control.Call[answer](t.Context(), c, name, request); err == nil || !strings.Contains(err.Error(), "the running other (process ") {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+func TestALongRequestIsTakenWhereItBelongs(t *testing.T) {
+	path := socket(t)
+	serve(t, path)
+	c, err := control.Connect(t.Context(), "other", path, "1", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := question{strings.Repeat("<x>", 300<<10)} // escaped for a page it would be twice 1 MiB
+	if a, err := control.Call[answer](t.Context(), c, "slow", long); err != nil || a.Word != long.Word {
+		t.Errorf("%d bytes came back, %v", len(a.Word), err)
+	}
+	if _, err := control.Call[answer](t.Context(), c, "echo", long); err == nil {
+		t.Error("taken where no operation wants as much")
 	}
 }
 

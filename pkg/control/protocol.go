@@ -17,7 +17,7 @@ const (
 	prefix   = "/v1/"
 	jsonType = "application/json"
 
-	maxBody   = 64 << 10 // of a request
+	maxBody   = 64 << 10 // of a request, unless Large says otherwise
 	maxAnswer = 4 << 20
 	maxHeader = 8 << 10
 
@@ -36,6 +36,13 @@ type Slow map[string]time.Duration
 
 // limit bounds the work of an operation.
 func (s Slow) limit(name string) time.Duration { return max(s[name], callLimit) }
+
+// Large has the operations whose request may be longer than others', and how long, in
+// bytes.
+type Large map[string]int64
+
+// limit bounds the request of an operation.
+func (l Large) limit(name string) int64 { return max(l[name], maxBody) }
 
 // versionHeader carries the sender's own version, whatever becomes of the call: that of
 // core is Core-Version.

@@ -31,13 +31,14 @@ var (
 	errUnknown = fault.New(fault.NotFound, "operation_unknown", "The service does not know what the command asks.")
 )
 
-// Deps is what a Server needs; all fields but Slow are required.
+// Deps is what a Server needs; all fields but Slow and Large are required.
 type Deps struct {
 	// Service is the program's name in lower case, such as core.
 	Service string
 	// Operations are all that a client can ask, by their names on the wire.
 	Operations map[string]Operation
 	Slow       Slow
+	Large      Large
 	Log        *slog.Logger
 	Now        func() time.Time
 	Version    string
@@ -151,7 +152,7 @@ func (s *Server) answer(ctx context.Context, w http.ResponseWriter, r *http.Requ
 	if media, ok := wire.MediaType(r.Header.Get("Content-Type")); !ok || media != jsonType {
 		return name, nil, server.ErrUnsupportedMedia
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.Large.limit(name)))
 	if err != nil {
 		if _, large := errors.AsType[*http.MaxBytesError](err); large {
 			return name, nil, server.ErrTooLarge

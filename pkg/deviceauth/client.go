@@ -209,6 +209,9 @@ func (c *Client) post(ctx context.Context, origin, path string, v map[string]str
 		return 0, nil, unreachable(ctx, err)
 	}
 	defer func() { _ = res.Body.Close() }()
+	if res.StatusCode < http.StatusOK { // net/http no longer ends such a connection with ctx
+		return 0, nil, badAnswer(res.StatusCode, "it changes to another protocol")
+	}
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
 	if err != nil {
 		return 0, nil, unreachable(ctx, err)

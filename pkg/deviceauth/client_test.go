@@ -269,6 +269,30 @@ func TestOverTheNetwork(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+	t.Run("a server that changes to another protocol holds nobody", func(t *testing.T) {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			c, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\n\r\n")
+			_, _ = c.Read(make([]byte, 1)) // until the client goes
+			_ = c.Close()
+		}))
+		defer s.Close()
+		if _, err := (&deviceauth.Client{Host: s.URL, ClientID: "x"}).Start(t.Context(), "x"); !errors.Is(err, deviceauth.ErrBadAnswer) {
+			t.Error(err)
+		}
+		res, err := http.Get(s.URL) //nolint:noctx // ctx does not end such an answer
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = res.Body.Close() }()
+		if err := deviceauth.ReadError(res); !errors.Is(err, deviceauth.ErrBadAnswer) {
+			t.Error(err)
+		}
+	})
 	t.Run("a cancelled start says so", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()

@@ -112,6 +112,9 @@ var verdicts = map[string]error{
 // ReadError gives the *Error of an answer that is not 2xx, for programs that call the
 // server's API through Authorized. It reads at most 1 MiB of the body.
 func ReadError(res *http.Response) error {
+	if res.StatusCode < http.StatusOK {
+		return badAnswer(res.StatusCode, "it changes to another protocol")
+	}
 	body, _ := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	return errorOf(res.StatusCode, res.Header, body)
 }

@@ -12,14 +12,16 @@ import (
 	"io"
 	"math/rand/v2"
 	"mime"
-	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
+
+	"github.com/dify-sso/dify-sso/pkg/trace"
 )
 
 // The limits of the profile for identity providers.
@@ -30,6 +32,9 @@ const (
 	repeats     = 2 // of a GET, beside the first try
 	firstWait   = 100 * time.Millisecond
 	maxHeader   = 64 << 10
+	// maxValidator bounds an ETag or Last-Modified; a peer that sends a longer one is asked
+	// without it.
+	maxValidator = 255
 )
 
 // Options make a Client. Only Now is required.
@@ -65,6 +70,9 @@ type Response struct {
 	Body        []byte
 	// Date is the peer's clock (RFC 9110 section 6.6.1), zero when it does not say.
 	Date time.Time
+	// ETag and LastModified name this version of the document (RFC 9110 section 8.8), as
+	// they came; empty when the peer sends none, or one of more than 255 bytes.
+	ETag, LastModified string
 }
 
 // New checks the options. It returns an error for an entry or a proxy that cannot be
@@ -85,9 +93,10 @@ func New(o Options) (*Client, error) {
 		c.total = o.Total
 	}
 	secure := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.Roots, Time: o.Now}
-	d := &dialer{guard: g, resolver: o.Resolver, tls: secure, connect: min(connectTime, c.total)}
+	judged := func(host string, a netip.Addr, _ string) error { return g.judge(host, a) }
+	d := &dialer{judge: judged, resolver: o.Resolver, tls: secure, connect: min(connectTime, c.total)}
 	if d.resolver == nil {
-		d.resolver = net.DefaultResolver
+		d.resolver = system{}
 	}
 	if o.Proxy != "" {
 		if d.proxy, err = url.Parse(o.Proxy); err != nil || d.proxy.Hostname() == "" || d.proxy.Scheme != "http" && d.proxy.Scheme != "https" {
@@ -122,24 +131,44 @@ func (c *Client) Acceptable(address string) error {
 
 func (c *Client) accept(address string) (*url.URL, error) {
 	u, err := c.guard.target(address)
-	if err != nil {
-		host := ""
-		if parsed, e := url.Parse(address); e == nil {
-			host = parsed.Hostname()
-		}
-		return nil, &Error{Phase: Refused, Host: host, cause: err}
+	return accepted(u, err, address)
+}
+
+// accepted is what a guard says of an address; a refusal names the host and no more.
+func accepted(u *url.URL, err error, address string) (*url.URL, error) {
+	if err == nil {
+		return u, nil
 	}
-	return u, nil
+	host := ""
+	if parsed, e := url.Parse(address); e == nil {
+		host = parsed.Hostname()
+	}
+	return nil, &Error{Phase: Refused, Host: host, cause: err}
 }
 
 // Get reads an address, tried up to twice more while nothing or a 5xx comes back, all of
 // it within the call's time. When header has Accept, a 200 of another media type is a
-// failure. Every error is an *Error.
+// failure; when it has If-None-Match or If-Modified-Since, a 304 is an answer without a
+// body. Every error is an *Error.
 func (c *Client) Get(ctx context.Context, address string, header http.Header) (Response, error) {
 	u, err := c.accept(address)
 	if err != nil {
 		return Response{}, err
 	}
+	return noted(ctx, http.MethodGet, u, func() (Response, error) { return c.get(ctx, u, header) })
+}
+
+// noted has the record of the request that ctx is of tell of a call. A provider is a stranger:
+// it is told of no trace.
+func noted(ctx context.Context, method string, u *url.URL, do func() (Response, error)) (Response, error) {
+	call := trace.Provider(trace.Of(ctx), method, u.Hostname())
+	r, err := do()
+	call.Answered(r.Status)
+	call.End(err != nil)
+	return r, err
+}
+
+func (c *Client) get(ctx context.Context, u *url.URL, header http.Header) (Response, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.total)
 	defer cancel()
 	req, err := retryablehttp.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
@@ -176,6 +205,10 @@ func (c *Client) PostForm(ctx context.Context, address string, form url.Values, 
 	if err != nil {
 		return Response{}, err
 	}
+	return noted(ctx, http.MethodPost, u, func() (Response, error) { return c.post(ctx, u, form, header) })
+}
+
+func (c *Client) post(ctx context.Context, u *url.URL, form url.Values, header http.Header) (Response, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.total)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), strings.NewReader(form.Encode()))
@@ -213,6 +246,13 @@ func take(host string, sent http.Header, r *http.Response) (Response, error) {
 	fail := func(phase Phase, cause error) error {
 		return &Error{Phase: phase, Host: host, Status: r.StatusCode, cause: cause}
 	}
+	out := Response{Status: r.StatusCode, ETag: validator(r.Header.Get("ETag")), LastModified: validator(r.Header.Get("Last-Modified"))}
+	if r.StatusCode == http.StatusNotModified && (sent.Get("If-None-Match") != "" || sent.Get("If-Modified-Since") != "") {
+		return out, nil
+	}
+	if r.StatusCode < 200 {
+		return Response{}, fail(Protocol, errProtocol)
+	}
 	if r.StatusCode >= 300 && r.StatusCode < 400 {
 		return Response{}, fail(Redirect, errors.New("a redirect is not followed"))
 	}
@@ -228,6 +268,11 @@ func take(host string, sent http.Header, r *http.Response) (Response, error) {
 	}
 	var body bytes.Buffer
 	n, err := io.Copy(&body, io.LimitReader(r.Body, MaxBody+1))
+	if err == nil {
+		// A peer that is told of the end of the call may end its answer in order, and what it
+		// has said until then is no whole one.
+		err = r.Request.Context().Err()
+	}
 	if err != nil {
 		e := classify(host, err)
 		e.Status = r.StatusCode
@@ -236,12 +281,24 @@ func take(host string, sent http.Header, r *http.Response) (Response, error) {
 	if n > MaxBody {
 		return Response{}, fail(TooLarge, errTooLarge)
 	}
-	date, err := http.ParseTime(r.Header.Get("Date"))
-	if err != nil {
-		date = time.Time{}
+	if date, err := http.ParseTime(r.Header.Get("Date")); err == nil {
+		out.Date = date
 	}
-	return Response{Status: r.StatusCode, ContentType: kind, Body: body.Bytes(), Date: date}, nil
+	out.ContentType, out.Body = kind, body.Bytes()
+	return out, nil
 }
+
+// validator bounds what is kept, and sent back at the next call.
+func validator(value string) string {
+	if len(value) > maxValidator {
+		return ""
+	}
+	return value
+}
+
+// errProtocol is a 101, the one informational status that net/http gives out. The connection
+// is its receiver's then, and no context ends what is read of it.
+var errProtocol = errors.New("the peer changes to another protocol")
 
 var errTooLarge = fmt.Errorf("the answer is larger than %d bytes", MaxBody)
 

@@ -67,6 +67,29 @@ func TestGet(t *testing.T) {
 			}
 		}
 	})
+	t.Run("a document that has not changed since", func(t *testing.T) {
+		base, _, o := peer(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("ETag", `"v1"`)
+			w.Header().Set("Last-Modified", strings.Repeat("x", 256))
+			if r.Header.Get("If-None-Match") == `"v1"` || r.URL.Path == "/unasked" {
+				w.WriteHeader(http.StatusNotModified)
+				return
+			}
+			json(w, r)
+		})
+		c := client(t, o)
+		r, err := c.Get(t.Context(), base, acceptJSON)
+		if err != nil || r.ETag != `"v1"` || r.LastModified != "" {
+			t.Fatalf("%+v %v", r, err)
+		}
+		r, err = c.Get(t.Context(), base, http.Header{"Accept": {"application/json"}, "If-None-Match": {r.ETag}})
+		if err != nil || r.Status != http.StatusNotModified || len(r.Body) != 0 || r.ETag != `"v1"` {
+			t.Errorf("%+v %v", r, err)
+		}
+		if _, err := c.Get(t.Context(), base+"/unasked", acceptJSON); err == nil {
+			t.Error("a 304 that nobody asked for was taken")
+		}
+	})
 	for _, tc := range []struct {
 		name  string
 		h     http.HandlerFunc
@@ -92,6 +115,16 @@ func TestGet(t *testing.T) {
 			_, _ = z.Write(make([]byte, 8<<20))
 			_ = z.Close()
 		}, egress.Encoding, 1},
+		{"OIDC-07 another protocol, and silence", func(w http.ResponseWriter, r *http.Request) {
+			c, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\n\r\n")
+			_, _ = c.Read(make([]byte, 1)) // until the client goes
+			_ = c.Close()
+		}, egress.Protocol, 1},
 		{"OIDC-09 redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) }, egress.Redirect, 1},
 		{"OIDC-28 another media type", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/jwt")

@@ -22,9 +22,20 @@ type Resolver interface {
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
+// system asks the machine's resolver. Of *net.Resolver itself behind an interface the linker
+// keeps whatever else can be looked up.
+type system struct{}
+
+func (system) LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error) {
+	return net.DefaultResolver.LookupNetIP(ctx, network, host)
+}
+
+// judge refuses an address that a host means, when its port must not be called there.
+type judge func(host string, a netip.Addr, port string) error
+
 // dialer connects to judged addresses alone.
 type dialer struct {
-	guard    guard
+	judge    judge
 	resolver Resolver
 	proxy    *url.URL
 	tls      *tls.Config // towards an https proxy
@@ -41,7 +52,7 @@ func (d *dialer) DialContext(ctx context.Context, network, address string) (net.
 		return nil, &phased{Refused, errShape}
 	}
 	host = strings.ToLower(host)
-	judged, err := d.addresses(ctx, host)
+	judged, err := d.addresses(ctx, host, port)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +71,7 @@ func (d *dialer) DialContext(ctx context.Context, network, address string) (net.
 	return nil, last
 }
 
-func (d *dialer) addresses(ctx context.Context, host string) ([]netip.Addr, error) {
+func (d *dialer) addresses(ctx context.Context, host, port string) ([]netip.Addr, error) {
 	list := []netip.Addr{}
 	if a, literal := literalOf(host); literal {
 		list = append(list, a)
@@ -81,7 +92,7 @@ func (d *dialer) addresses(ctx context.Context, host string) ([]netip.Addr, erro
 		return nil, &phased{DNS, errors.New("the name has no address")}
 	}
 	for i, a := range list {
-		if err := d.guard.judge(host, a); err != nil {
+		if err := d.judge(host, a, port); err != nil {
 			return nil, &phased{Refused, err}
 		}
 		if host == "localhost" && !a.Unmap().IsLoopback() {

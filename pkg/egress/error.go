@@ -25,7 +25,8 @@ const (
 	Encoding    Phase = "encoding"
 	Redirect    Phase = "redirect"
 	ContentType Phase = "content_type"
-	Open        Phase = "circuit" // the circuit was open, nothing was called
+	Protocol    Phase = "protocol" // the peer wants to speak another
+	Open        Phase = "circuit"  // the circuit was open, nothing was called
 )
 
 // Error is every failure of a call. It carries no address but the host, no part of an

@@ -28,6 +28,9 @@ const (
 	Unavailable                     // 503
 	Precondition                    // 412
 	PreconditionMissing             // 428
+	NotImplemented                  // 501
+	BadGateway                      // 502
+	GatewayTimeout                  // 504
 )
 
 // Error is a failure that callers compare with errors.Is and that transports
@@ -116,6 +119,14 @@ func (e *Error) Detailed(details ...Detail) *Error {
 func (e *Error) Hinted(hint string) *Error {
 	c := e.copy()
 	c.hint = hint
+	return c
+}
+
+// Saying returns the failure with another sentence for people: one that somebody else
+// wrote and the caller has judged.
+func (e *Error) Saying(text string) *Error {
+	c := e.copy()
+	c.text = text
 	return c
 }
 

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/dify-sso/dify-sso/pkg/secret"
+	"github.com/dify-sso/dify-sso/pkg/trip"
 )
 
 // Mode says what stands behind the addresses.
@@ -43,6 +44,8 @@ type Options struct {
 	KeyPrefix string
 	// PoolSize is the most connections to one server; 0 means 32.
 	PoolSize int
+	// Observe is told of each trip; nil is told of none.
+	Observe trip.Observer
 }
 
 // The settings of Options, as a Problem names them; a service puts its REDIS_ before.

@@ -13,6 +13,8 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/dify-sso/dify-sso/pkg/trip"
 )
 
 // The bounds of one call. Together they end before a client gives its request up; a
@@ -32,7 +34,9 @@ const refreshCluster = 30 * time.Second
 // DB is an open Redis. It is safe for concurrent use.
 type DB struct {
 	link
-	prefix string
+	prefix  string
+	most    int // connections to one server
+	observe trip.Observer
 }
 
 // link is what we ask of the library's clients, as functions: it has a method for every
@@ -44,6 +48,7 @@ type link struct {
 	masters func(ctx context.Context, do func(context.Context, send) error) error // each server that takes writes
 	reload  func(ctx context.Context)                                             // looks at a cluster's slots anew; nil outside one
 	close   func() error
+	pool    func() (open, idle int)
 }
 
 // send sends a command, which then holds its reply.
@@ -94,7 +99,7 @@ func connect(o Options, t target) *DB {
 	if u.PoolSize == 0 {
 		u.PoolSize = defaultPool
 	}
-	db := &DB{prefix: o.KeyPrefix}
+	db := &DB{prefix: o.KeyPrefix, most: u.PoolSize, observe: o.Observe}
 	switch o.mode() {
 	case Cluster:
 		c := u.Cluster()
@@ -111,7 +116,7 @@ func connect(o Options, t target) *DB {
 
 func singleLink(c *redis.Client) link {
 	return link{
-		process: c.Process, close: c.Close,
+		process: c.Process, close: c.Close, pool: func() (open, idle int) { s := c.PoolStats(); return int(s.TotalConns), int(s.IdleConns) },
 		trip: func(ctx context.Context, commands []once) { inOneTrip(ctx, c.Pipeline(), commands) },
 		masters: func(ctx context.Context, do func(context.Context, send) error) error {
 			return do(ctx, c.Process)
@@ -121,7 +126,7 @@ func singleLink(c *redis.Client) link {
 
 func clusterLink(c *redis.ClusterClient) link {
 	return link{
-		process: c.Process, close: c.Close, reload: c.ReloadState,
+		process: c.Process, close: c.Close, reload: c.ReloadState, pool: func() (open, idle int) { s := c.PoolStats(); return int(s.TotalConns), int(s.IdleConns) },
 		trip: func(ctx context.Context, commands []once) { inOneTrip(ctx, c.Pipeline(), commands) },
 		masters: func(ctx context.Context, do func(context.Context, send) error) error {
 			return c.ForEachMaster(ctx, func(ctx context.Context, m *redis.Client) error { return do(ctx, m.Process) })
@@ -251,6 +256,18 @@ func answered(err error) bool {
 // WrongType reports whether a key holds another kind of value than was asked for: the
 // key is not ours.
 func WrongType(err error) bool { return redis.HasErrorPrefix(err, "WRONGTYPE") }
+
+// observed tells of a trip that began at start. What a server says is an answer, but that it
+// cannot serve.
+func (db *DB) observed(ctx context.Context, name string, start time.Time, err error) {
+	if db.observe == nil {
+		return
+	}
+	if errors.Is(err, redis.Nil) || unknownScript(err) {
+		err = nil
+	}
+	db.observe(ctx, trip.Trip{Store: trip.Redis, System: "redis", Name: name, Start: start, Took: time.Since(start), Err: err})
+}
 
 // failed words a failure: the context's own comes first, and a cluster that did not
 // answer is looked at anew, for a failover may have moved its slots.

@@ -7,6 +7,7 @@ import (
 	"crypto/sha1" //nolint:gosec // the name under which Redis keeps a script
 	"encoding/hex"
 	"errors"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -32,12 +33,18 @@ func (c once) value() (any, error) {
 
 // Script is a Lua script. It gets every key through KEYS, all of one tag, and builds
 // none.
-type Script struct{ source, hash string }
+type Script struct{ source, hash, name string }
 
 // NewScript takes a source.
 func NewScript(source string) *Script {
 	sum := sha1.Sum([]byte(source)) //nolint:gosec // see the import
-	return &Script{source: source, hash: hex.EncodeToString(sum[:])}
+	return &Script{source: source, hash: hex.EncodeToString(sum[:]), name: "script"}
+}
+
+// Named has trips of the script bear a name.
+func (s *Script) Named(name string) *Script {
+	s.name = "script " + name
+	return s
 }
 
 // Call is a script, or a command when Script is nil, with its keys and arguments.
@@ -79,13 +86,32 @@ func (db *DB) one(ctx context.Context, c Call) (any, error) {
 		return nil, err
 	}
 	cmd := c.command(ctx, false)
-	err := db.process(ctx, cmd)
-	if unknownScript(err) {
+	if unknownScript(db.send(ctx, c, cmd)) {
 		cmd = c.command(ctx, true)
-		_ = db.process(ctx, cmd)
+		_ = db.send(ctx, c, cmd)
 	}
 	v, err := cmd.value()
 	return v, db.failed(ctx, err)
+}
+
+func (db *DB) send(ctx context.Context, c Call, cmd once) error {
+	start := time.Now()
+	err := db.process(ctx, cmd)
+	db.observed(ctx, c.name(), start, err)
+	return err
+}
+
+// name is the first word of a command, which the program chose, or that of its script.
+func (c Call) name() string {
+	if c.Script != nil {
+		return c.Script.name
+	}
+	if len(c.Args) > 0 {
+		if word, ok := c.Args[0].(string); ok {
+			return word
+		}
+	}
+	return "command"
 }
 
 // Reply is what one call of several was answered.
@@ -105,7 +131,11 @@ func (db *DB) All(ctx context.Context, calls ...Call) ([]Reply, error) {
 	for _, c := range calls {
 		sent = append(sent, c.command(ctx, false))
 	}
+	start := time.Now()
 	db.trip(ctx, sent)
+	if len(sent) > 0 {
+		db.observed(ctx, "pipeline", start, worst(sent))
+	}
 	replies := make([]Reply, 0, len(calls))
 	var first error
 	for i, c := range calls {
@@ -120,6 +150,20 @@ func (db *DB) All(ctx context.Context, calls ...Call) ([]Reply, error) {
 		}
 	}
 	return replies, first
+}
+
+// worst is the failure of a trip: the first that is none of a server's answers, else any.
+func worst(sent []once) (err error) {
+	for _, c := range sent {
+		switch e := c.Err(); {
+		case e == nil || errors.Is(e, redis.Nil) || unknownScript(e):
+		case !answered(e):
+			return e
+		case err == nil:
+			err = e
+		}
+	}
+	return err
 }
 
 func unknownScript(err error) bool { return redis.HasErrorPrefix(err, "NOSCRIPT") }

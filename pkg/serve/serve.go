@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -63,7 +65,7 @@ func (l *Listeners) Close() error {
 	return err
 }
 
-// Service is what answers. All fields but Certificate are required.
+// Service is what answers. All fields but Certificate and Ready are required.
 type Service struct {
 	Public, Inner *fiber.App
 	Control       *control.Server
@@ -77,11 +79,21 @@ type Service struct {
 	MaxConnections int
 	Delay, Grace   time.Duration
 	Log            *slog.Logger
+	// Ready is asked until it says yes, and systemd is told then. Nil where nobody is told.
+	Ready func(ctx context.Context) bool
+
+	// End tells what runs on after Grace that the service ends, and gets EndLimit for it;
+	// Finish then waits for what it leaves behind, as long again. Nil where nothing runs on.
+	End    func()
+	Finish func(ctx context.Context)
 }
 
+// EndLimit is what answers that outlive the grace get to say so and to end in order.
+const EndLimit = 3 * time.Second
+
 // Until answers until ctx ends, then drains: readiness says no for Delay, the listeners
-// close, running requests get Grace, and what the workers still have to write is
-// written. The first failure of a part ends all of them.
+// close, running requests get Grace, answers that go on then are told the end, and what the
+// workers still have to write is written. The first failure of a part ends all of them.
 func (s Service) Until(ctx context.Context, l *Listeners) error {
 	public, inner, err := s.secured(l)
 	if err != nil {
@@ -91,6 +103,9 @@ func (s Service) Until(ctx context.Context, l *Listeners) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	workers := make(chan error, 1)
+	if s.Ready != nil && os.Getenv("NOTIFY_SOCKET") != "" {
+		s.Workers = append(slices.Clone(s.Workers), announcing(s.Ready))
+	}
 	go func() { workers <- lifecycle.Run(background, s.Workers...) }()
 	served := make(chan error, 3)
 	go func() { served <- s.Public.Listener(public) }()
@@ -103,6 +118,7 @@ func (s Service) Until(ctx context.Context, l *Listeners) error {
 	select {
 	case <-ctx.Done():
 		s.Draining.Store(true)
+		notify("STOPPING=1\nSTATUS=Draining")
 		s.Log.Info("draining", slog.Duration("delay", s.Delay), slog.Duration("grace", s.Grace))
 		time.Sleep(s.Delay)
 	case failure = <-served:
@@ -111,7 +127,13 @@ func (s Service) Until(ctx context.Context, l *Listeners) error {
 	}
 	s.Draining.Store(true)
 	// One grace for both; readiness and metrics outlive the requests they tell of.
-	grace, end := context.WithTimeout(context.Background(), s.Grace+time.Millisecond)
+	limit := s.Grace + time.Millisecond
+	if s.End != nil {
+		// The server goes on waiting: a connection that ends meanwhile is closed in order.
+		defer time.AfterFunc(limit, s.End).Stop()
+		limit += EndLimit
+	}
+	grace, end := context.WithTimeout(context.Background(), limit)
 	defer end()
 	commands := make(chan error, 1)
 	go func() { commands <- s.Control.Shutdown(grace) }()
@@ -124,6 +146,11 @@ func (s Service) Until(ctx context.Context, l *Listeners) error {
 	_, _ = l.Public.Close(), l.Inner.Close()
 	if err := <-commands; failure == nil && !errors.Is(err, context.DeadlineExceeded) {
 		failure = err
+	}
+	if s.Finish != nil {
+		rest, over := context.WithTimeout(context.Background(), EndLimit)
+		s.Finish(rest)
+		over()
 	}
 	stop()
 	return errors.Join(failure, <-workers)

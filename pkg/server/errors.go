@@ -49,6 +49,7 @@ var statuses = map[fault.Kind]int{
 	fault.Unprocessable: http.StatusUnprocessableEntity, fault.TooMany: http.StatusTooManyRequests,
 	fault.HeaderTooLarge: http.StatusRequestHeaderFieldsTooLarge, fault.Unavailable: http.StatusServiceUnavailable,
 	fault.Precondition: http.StatusPreconditionFailed, fault.PreconditionMissing: http.StatusPreconditionRequired,
+	fault.NotImplemented: http.StatusNotImplemented, fault.BadGateway: http.StatusBadGateway, fault.GatewayTimeout: http.StatusGatewayTimeout,
 }
 
 // Status is the HTTP status of a kind.

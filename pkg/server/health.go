@@ -25,6 +25,15 @@ type Readiness struct {
 	Draining bool `json:"draining,omitempty"`
 }
 
+// Well says of each check whether it is.
+func (r Readiness) Well() map[string]bool {
+	out := make(map[string]bool, len(r.Checks))
+	for name, result := range r.Checks {
+		out[name] = result == CheckOK
+	}
+	return out
+}
+
 // Ready reports whether requests are wanted.
 func (r Readiness) Ready() bool {
 	for _, result := range r.Checks {
@@ -38,20 +47,25 @@ func (r Readiness) Ready() bool {
 // MountHealth adds /healthz, /readyz and /metrics to a listener that only operators
 // reach: none of them takes a credential. An answer that is not ready is 503.
 func MountHealth(app *fiber.App, readiness func(ctx context.Context) Readiness, metrics http.Handler) {
-	Get(app, "/healthz", func(c *fiber.Ctx) error { return c.JSON(fiber.Map{"ok": true}) })
-	Get(app, "/readyz", func(c *fiber.Ctx) error {
+	probe := func(path string, h fiber.Handler) { get(app, Route{Pattern: path, Quiet: true}, h) }
+	probe("/healthz", func(c *fiber.Ctx) error { return c.JSON(fiber.Map{"ok": true}) })
+	probe("/readyz", func(c *fiber.Ctx) error {
 		r := readiness(c.UserContext())
 		if !r.Ready() {
 			c.Status(http.StatusServiceUnavailable)
 		}
 		return c.JSON(r)
 	})
-	Get(app, "/metrics", adaptor.HTTPHandler(metrics))
+	probe("/metrics", adaptor.HTTPHandler(metrics))
 }
 
 // Get adds a route for GET and HEAD that has no name in the service's table.
 func Get(app *fiber.App, path string, h fiber.Handler) {
-	enter := Enter(Route{Pattern: path})
-	app.Get(path, enter, h)
-	app.Head(path, enter, h)
+	get(app, Route{Pattern: path}, h)
+}
+
+func get(app *fiber.App, r Route, h fiber.Handler) {
+	enter := Enter(r)
+	app.Get(r.Pattern, enter, h)
+	app.Head(r.Pattern, enter, h)
 }

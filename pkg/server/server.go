@@ -18,6 +18,7 @@ import (
 	"github.com/dify-sso/dify-sso/pkg/audit"
 	"github.com/dify-sso/dify-sso/pkg/clientip"
 	"github.com/dify-sso/dify-sso/pkg/fault"
+	"github.com/dify-sso/dify-sso/pkg/trace"
 )
 
 // Config is what a listener needs. Log, Now and Addresses are required.
@@ -42,6 +43,10 @@ type Config struct {
 	MaxHeaderBytes int
 	// MaxConnections is the most that are served at once; Bounded refuses the others.
 	MaxConnections int
+	// Streams are the answers that go on; nil takes streams that nobody ends.
+	Streams *Streams
+	// Tracer takes a span of each request; nil records none.
+	Tracer *trace.Tracer
 }
 
 // Route is what the writer of answers needs to know of a route.
@@ -53,6 +58,8 @@ type Route struct {
 	Pragma bool
 	// Challenge gives the WWW-Authenticate of a failure; nil or empty means none.
 	Challenge func(f *fault.Error) string
+	// Quiet is of probes, which come every few seconds: they have no span.
+	Quiet bool
 }
 
 type localKey int
@@ -61,13 +68,19 @@ const (
 	routeKey localKey = iota
 	requestKey
 	failureKey
+	attendedKey
+	streamKey
 )
 
 // request is what the first middleware notes of a request.
 type request struct {
-	id   string
-	peer netip.Addr
-	ip   netip.Addr
+	trace.Carrier
+	base  *base
+	start time.Time
+	id    string
+	peer  netip.Addr
+	ip    netip.Addr
+	app   string // empty: of none
 }
 
 // unmatched stands for requests that no route took.
@@ -90,6 +103,9 @@ func New(cfg Config) (*fiber.App, error) {
 	}
 	if cfg.RequestTimeout <= 0 {
 		cfg.RequestTimeout = defaultTimeout
+	}
+	if cfg.Streams == nil {
+		cfg.Streams = NewStreams()
 	}
 	b := &base{cfg: cfg}
 	app := fiber.New(fiber.Config{
@@ -120,21 +136,28 @@ type base struct{ cfg Config }
 // handle wraps every request: identity, deadline, headers, one writer of failures,
 // one line in the log.
 func (b *base) handle(c *fiber.Ctx) error {
-	start := b.cfg.Now()
-	b.begin(c)
-	ctx, cancel := context.WithTimeout(audit.WithRequest(context.Background(), audit.Request{
-		ID: RequestID(c), IP: ClientIP(c).String(), UserAgent: c.Get(fiber.HeaderUserAgent),
+	r := b.begin(c, b.cfg.Now())
+	ctx, cancel := context.WithTimeout(audit.WithRequest(r.traced(c), audit.Request{
+		ID: r.id, IP: r.ip.String(), UserAgent: c.Get(fiber.HeaderUserAgent),
 	}), b.cfg.RequestTimeout)
 	defer cancel()
 	c.SetUserContext(ctx)
 
 	err := guarded(c)
+	dismiss(c)
+	stream, _ := c.Locals(streamKey).(*streamBody)
+	if err == nil && stream != nil {
+		return nil // it is not over yet
+	}
 	var f *fault.Error
 	if err != nil {
+		if stream != nil {
+			stream.replaced = true
+		}
 		f = classify(err)
 		b.write(c, f)
 	}
-	b.end(c, f, start)
+	b.end(c, f)
 	return nil
 }
 
@@ -149,18 +172,19 @@ func guarded(c *fiber.Ctx) (err error) {
 	return c.Next()
 }
 
-func (b *base) begin(c *fiber.Ctx) {
+func (b *base) begin(c *fiber.Ctx, start time.Time) *request {
 	peer, _ := netip.ParseAddr(c.Context().RemoteIP().String())
 	var forwarded []string
 	for _, line := range c.Request().Header.PeekAll(fiber.HeaderXForwardedFor) {
 		forwarded = append(forwarded, string(line))
 	}
-	r := &request{id: uuid.NewString(), peer: peer, ip: b.cfg.Addresses.Client(peer, forwarded)}
+	r := &request{base: b, start: start, id: uuid.NewString(), peer: peer, ip: b.cfg.Addresses.Client(peer, forwarded)}
 	if given := c.Get(fiber.HeaderXRequestID); given != "" && b.cfg.Addresses.Trusted(peer) && requestID.MatchString(given) {
 		r.id = given
 	}
 	c.Locals(requestKey, r)
 	b.headers(c, r.id)
+	return r
 }
 
 // headers sets what every answer carries, whatever becomes of the request.
@@ -211,39 +235,75 @@ func (b *base) write(c *fiber.Ctx, f *fault.Error) {
 func (b *base) outside(c *fiber.Ctx, err error) error {
 	start, f := b.cfg.Now(), classify(err)
 	peer, _ := netip.ParseAddr(c.Context().RemoteIP().String())
-	r := &request{id: uuid.NewString(), peer: peer, ip: b.cfg.Addresses.Client(peer, nil)}
+	r := &request{base: b, start: start, id: uuid.NewString(), peer: peer, ip: b.cfg.Addresses.Client(peer, nil)}
 	c.Locals(requestKey, r)
 	b.headers(c, r.id)
 	c.Context().SetConnectionClose()
 	err = writeFailure(c, f, Canonical)
-	b.end(c, f, start)
+	b.end(c, f)
 	return err
 }
 
-func (b *base) end(c *fiber.Ctx, f *fault.Error, start time.Time) {
-	route, status, took := routeOf(c), c.Response().StatusCode(), b.cfg.Now().Sub(start)
+func (b *base) end(c *fiber.Ctx, f *fault.Error) {
 	if f == nil {
 		f, _ = c.Locals(failureKey).(*fault.Error)
 	}
-	if b.cfg.Observe != nil {
-		b.cfg.Observe(route.Pattern, status, took)
+	b.finish(b.line(c), f)
+}
+
+// line is what log and metrics say of a request, apart from how it ended.
+type line struct {
+	method, route, id, ip, app string
+	status                     int
+	start                      time.Time
+	quiet                      bool
+	record                     *trace.Record // nil for what nobody could read
+}
+
+func (b *base) line(c *fiber.Ctx) line {
+	l := line{method: c.Method(), route: routeOf(c).Pattern, id: RequestID(c), ip: ClientIP(c).String(), status: c.Response().StatusCode()}
+	if r, ok := c.Locals(requestKey).(*request); ok {
+		l.start, l.app = r.start, r.app
+		if r.Context != nil {
+			l.record = r.Record()
+		}
 	}
-	level, method := slog.LevelInfo, c.Method()
-	if !known(method) {
-		method = "other"
+	l.quiet = routeOf(c).Quiet
+	if !known(l.method) {
+		l.method = "other"
 	}
-	attrs := []slog.Attr{
-		slog.String("method", method), slog.String("route", route.Pattern), slog.Int("status", status),
-		slog.Float64("ms", float64(took.Microseconds())/1000), slog.String("request_id", RequestID(c)), slog.String("ip", ClientIP(c).String()),
+	return l
+}
+
+func (b *base) finish(l line, f *fault.Error, more ...slog.Attr) {
+	took := b.cfg.Now().Sub(l.start)
+	level, worst := slog.LevelInfo, l.status
+	attrs := append(make([]slog.Attr, 0, 24),
+		slog.String("method", l.method), slog.String("route", l.route), slog.Int("status", l.status),
+		slog.Float64("ms", float64(took.Microseconds())/1000), slog.String("request_id", l.id), slog.String("ip", l.ip),
+	)
+	if l.app != "" {
+		attrs = append(attrs, slog.String("app", l.app))
 	}
+	attrs = append(attrs, more...)
 	if f != nil {
 		attrs = append(attrs, slog.String("code", f.Code()))
-		if status >= fiber.StatusInternalServerError {
+		if len(more) > 0 { // a stream's failure came after its 200
+			worst = Status(f.Kind())
+		}
+		if worst >= fiber.StatusInternalServerError {
 			level = slog.LevelError
 			attrs = append(attrs, slog.String("error", f.Error()))
 		}
 	}
+	if l.record != nil {
+		attrs = l.record.Fields(attrs)
+		l.span(took, worst, f)
+	}
 	b.cfg.Log.LogAttrs(context.Background(), level, "request", attrs...)
+	if b.cfg.Observe != nil { // last: whoever is told of a request finds its line
+		b.cfg.Observe(l.route, l.status, took)
+	}
 }
 
 // Enter names the route that a request has reached; it is the first handler of every
@@ -285,6 +345,14 @@ func RequestID(c *fiber.Ctx) string {
 		return r.id
 	}
 	return ""
+}
+
+// Concerns has the request's line in the log name the app that it is about: whoever looks
+// after apps finds by it whose runtime has failed.
+func Concerns(c *fiber.Ctx, app string) {
+	if r, ok := c.Locals(requestKey).(*request); ok {
+		r.app = app
+	}
 }
 
 // ClientIP is the client's address as far as trusted proxies vouch for it.

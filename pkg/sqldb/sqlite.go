@@ -20,8 +20,8 @@ import (
 // sqliteDB holds two pools on one file: SQLite has one writer at a time, and a pool
 // of one connection queues writers in process instead of failing them as busy.
 type sqliteDB struct {
-	writer *sql.DB
-	reader *sql.DB
+	writer *prepared
+	reader *prepared
 }
 
 // OpenSQLite opens or creates the database file at path. Every committed
@@ -53,7 +53,7 @@ func OpenSQLite(ctx context.Context, path string) (DB, error) {
 	}
 	reader.SetMaxOpenConns(max(4, runtime.GOMAXPROCS(0)))
 	reader.SetMaxIdleConns(4)
-	return &sqliteDB{writer: writer, reader: reader}, nil
+	return &sqliteDB{writer: newPrepared(writer), reader: newPrepared(reader)}, nil
 }
 
 // CopySQLite copies the database file at from, as it is at one moment, into a new file at
@@ -96,7 +96,7 @@ func CheckSQLite(ctx context.Context, path string) (err error) {
 	return nil
 }
 
-func (d *sqliteDB) standard() *sql.DB { return d.writer }
+func (d *sqliteDB) standard() *sql.DB { return d.writer.db }
 
 func (d *sqliteDB) Dialect() Dialect { return SQLite }
 
@@ -105,11 +105,11 @@ func (d *sqliteDB) Ping(ctx context.Context) error {
 	return d.QueryRow(ctx, "SELECT 1").Scan(&one)
 }
 
-func (d *sqliteDB) Close() error { return errors.Join(d.reader.Close(), d.writer.Close()) }
+func (d *sqliteDB) Close() error { return errors.Join(d.reader.close(), d.writer.close()) }
 
 // pool sends everything that is no plain SELECT to the writer: an INSERT with
 // RETURNING gives rows too.
-func (d *sqliteDB) pool(query string) *sql.DB {
+func (d *sqliteDB) pool(query string) *prepared {
 	if strings.HasPrefix(strings.TrimSpace(query), "SELECT") {
 		return d.reader
 	}
@@ -129,7 +129,7 @@ func (d *sqliteDB) QueryRow(ctx context.Context, query string, args ...any) Row 
 }
 
 func (d *sqliteDB) InTx(ctx context.Context, fn func(ctx context.Context, tx Querier) error) error {
-	tx, err := d.writer.BeginTx(ctx, nil)
+	tx, err := d.writer.db.BeginTx(ctx, nil)
 	if err != nil {
 		return classify(err)
 	}

@@ -19,8 +19,8 @@ var secretNames = map[string]bool{
 }
 
 // secretShapes are values that no log line holds, wherever they turn up: bearers,
-// device codes, signed messages. The last line of defence, behind secret.Text.
-var secretShapes = regexp.MustCompile(`(?:df(?:oa|oe)|dc)_[A-Za-z0-9_-]{43}|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}`)
+// device codes, keys that Dify gives apps, signed messages. The last line of defence, behind secret.Text.
+var secretShapes = regexp.MustCompile(`(?:df(?:oa|oe)|dc)_[A-Za-z0-9_-]{43}|app-[A-Za-z0-9]{24}|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}`)
 
 // NewLogger writes one structured line per event: JSON, or text for a person's
 // terminal.
@@ -55,5 +55,5 @@ func Redact(_ []string, a slog.Attr) slog.Attr {
 // suspect reports whether a text may hold one of secretShapes: each begins with one of
 // these. Every request writes a line of half a dozen texts, and hardly any does.
 func suspect(s string) bool {
-	return strings.Contains(s, "dfoa_") || strings.Contains(s, "dfoe_") || strings.Contains(s, "dc_") || strings.Contains(s, "eyJ")
+	return strings.Contains(s, "dfoa_") || strings.Contains(s, "dfoe_") || strings.Contains(s, "dc_") || strings.Contains(s, "app-") || strings.Contains(s, "eyJ")
 }

@@ -24,6 +24,7 @@ func TestLogRedacts(t *testing.T) {
 		{"LOG-01 by shape inside a text", slog.String("note", "got dfoa_"+body+" from canary")},
 		{"LOG-01 by the shape of each kind", slog.String("note", "dfoe_"+body)},
 		{"LOG-01 by the shape of a device code", slog.String("note", "x=dc_"+body)},
+		{"LOG-01 by the shape of an app's key at Dify", slog.String("note", "x=app-"+body[:24])},
 		{"LOG-01 by the shape of a signed message", slog.String("note", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ"+body+"."+body)},
 		{"LOG-01 by shape inside an error", slog.Any("error", errors.New("bad dc_"+body))},
 		{"LOG-01 inside a group", slog.Group("request", slog.String("password", "canary"+body))},

@@ -3,7 +3,10 @@
 package telemetry
 
 import (
+	"maps"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,16 +16,24 @@ import (
 // Metrics is one service's own registry.
 type Metrics struct {
 	Registry *prometheus.Registry
+	service  prometheus.Labels // of what both services have
 	requests *prometheus.HistogramVec
 	refused  *prometheus.CounterVec
 	jobs     *prometheus.CounterVec
 	jobRows  *prometheus.CounterVec
+	stores   map[string][2]prometheus.Observer // by store: of trips that failed, and of the others
+
+	known atomic.Pointer[map[string]*classes]
+	grow  sync.Mutex // over known
 }
+
+// classes are the histograms of a route, by the first digit of the status.
+type classes [6]atomic.Pointer[prometheus.Observer]
 
 // NewMetrics registers the process and HTTP metrics under a service's name.
 func NewMetrics(service, version string) *Metrics {
 	m := &Metrics{
-		Registry: prometheus.NewRegistry(),
+		Registry: prometheus.NewRegistry(), service: prometheus.Labels{"service": service}, stores: map[string][2]prometheus.Observer{},
 		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "dify_sso_http_request_duration_seconds", Help: "Time to answer, by route pattern and status class.",
 			ConstLabels: prometheus.Labels{"service": service},
@@ -35,11 +46,11 @@ func NewMetrics(service, version string) *Metrics {
 		jobs: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dify_sso_job_turns_total", Help: "Turns of background jobs that this process took, by outcome.",
 			ConstLabels: prometheus.Labels{"service": service},
-		}, []string{"job", "outcome"}),
+		}, []string{"task", "outcome"}),
 		jobRows: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dify_sso_job_rows_total", Help: "Rows that background jobs of this process dealt with.",
 			ConstLabels: prometheus.Labels{"service": service},
-		}, []string{"job"}),
+		}, []string{"task"}),
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "dify_sso_build_info", Help: "Always 1; the version is a label.", ConstLabels: prometheus.Labels{"service": service, "version": version},
@@ -50,9 +61,38 @@ func NewMetrics(service, version string) *Metrics {
 }
 
 // Observe counts a finished request. Routes are patterns of the route table, so their
-// number is bounded.
+// number is bounded, and each is looked up by its labels once.
 func (m *Metrics) Observe(route string, status int, took time.Duration) {
-	m.requests.WithLabelValues(route, strconv.Itoa(status/100)+"xx").Observe(took.Seconds())
+	class := min(max(status/100, 0), len(classes{})-1)
+	var of *classes
+	if known := m.known.Load(); known != nil {
+		of = (*known)[route]
+	}
+	if of == nil {
+		of = m.route(route)
+	}
+	seen := of[class].Load()
+	if seen == nil {
+		o := m.requests.WithLabelValues(route, strconv.Itoa(class)+"xx")
+		seen = &o
+		of[class].Store(seen)
+	}
+	(*seen).Observe(took.Seconds())
+}
+
+// route adds a route to those that are known. What is read without a lock is never changed.
+func (m *Metrics) route(name string) *classes {
+	m.grow.Lock()
+	defer m.grow.Unlock()
+	more := map[string]*classes{}
+	if known := m.known.Load(); known != nil {
+		maps.Copy(more, *known)
+	}
+	if more[name] == nil {
+		more[name] = &classes{}
+	}
+	m.known.Store(&more)
+	return more[name]
 }
 
 // Refused counts a refusal by a limit.

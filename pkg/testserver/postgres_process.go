@@ -164,7 +164,7 @@ func newPostgresServer(settings ...string) (*PostgresServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	port, err := freePort()
+	port, err := FreePort("127.0.0.1")
 	if err != nil {
 		return nil, err
 	}

@@ -78,7 +78,7 @@ func launchCluster() ([]*RedisServer, error) {
 	args := []string{"--cluster", "create"}
 	for range 3 {
 		// The bus has by default the port plus 10000, which may not exist.
-		bus, err := freePort()
+		bus, err := FreePort("127.0.0.1")
 		if err != nil {
 			return nil, err
 		}
@@ -158,7 +158,7 @@ var errNotYet = errors.New("not yet")
 
 func startSentinel(t testing.TB, name, host, port string) *RedisServer {
 	t.Helper()
-	own, err := freePort()
+	own, err := FreePort("127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}

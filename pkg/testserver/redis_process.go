@@ -71,7 +71,7 @@ func tryRedis(args ...string) (*RedisServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	port, err := freePort()
+	port, err := FreePort("127.0.0.1")
 	if err != nil {
 		return nil, err
 	}
@@ -194,14 +194,4 @@ func until(what string, ask func(ctx context.Context) error) error {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-}
-
-// freePort finds a port that nobody holds now.
-func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = l.Close() }()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port), nil
 }

@@ -130,7 +130,7 @@ func (f *fleet) environ(more ...string) []string {
 		"PATH=" + os.Getenv("PATH"), "HOME=" + os.TempDir(),
 		"DATABASE_URL=" + f.database, "DATABASE_MAX_CONNS=8", "REDIS_URL=" + f.redis, "REDIS_KEY_PREFIX=" + f.prefix,
 		"SECRET_KEY=" + f.secret, "SEALING_KEY_FILE=" + f.sealing, "OPERATOR_API_KEY=" + operatorKey,
-		"CONSOLE_API_URL=" + publicURL,
+		"CONSOLE_API_URL=" + publicURL, "RUNTIME_ALLOWED_HOSTS=127.0.0.1",
 	}
 	return append(base, more...)
 }

@@ -34,3 +34,6 @@ require (
 )
 
 replace github.com/dify-sso/dify-sso/pkg => ../../pkg
+
+// fasthttp names an encoder that nothing here calls.
+replace github.com/molecule-man/go-brrr => ../../third_party/nobrotli

@@ -43,6 +43,7 @@ type lane struct {
 	other   *process // past the tap; nil until somebody needs it
 	tap     *tap
 	who     person
+	app     string // on the echo runtime; empty until somebody needs it
 	labels  int
 	logged  int               // of core's output, what settle has read
 	waiting map[string]bool   // events of the log that are not in their table yet
@@ -63,7 +64,7 @@ func newLane(t testing.TB) *lane {
 	}
 	l := &lane{fleet: f, root: t, tap: newTap(t, targets), waiting: map[string]bool{}, used: map[string]string{}}
 	// The jobs of a day have been done.
-	for _, job := range []string{"prune.tokens", "prune.sessions"} {
+	for _, job := range []string{"prune.tokens", "prune.sessions", "prune.runs"} {
 		l.exec(`INSERT INTO leases (name, owner, until_at, fence) VALUES ($1, 'test', now() + interval '1 day', 1)`, job)
 	}
 	l.restart()
@@ -87,7 +88,7 @@ func (l *lane) behind() []string {
 	if !strings.Contains(database, "sslmode=") {
 		database += "?sslmode=disable"
 	}
-	return []string{"DATABASE_URL=" + database, fewConns, "REDIS_URL=" + l.tap.through(l.t, redisDB, l.redis), plentyOfLimits, "OPENAPI_RATE_LIMIT_PER_TOKEN=100000",
+	return []string{"DATABASE_URL=" + database, fewConns, "REDIS_URL=" + l.tap.through(l.t, redisDB, l.redis), plentyOfLimits, "OPENAPI_RATE_LIMIT_PER_TOKEN=100000", "APP_DEFAULT_ACTIVE_REQUESTS=3",
 		"FORWARD_AUTH_KEY=" + forwardKey, "INTROSPECTION_CLIENTS=" + introspectID + ":" + hexSum(introspectSecret)}
 }
 

@@ -68,6 +68,7 @@ var mutants = []mutant{
 	if err != nil || !r.Allowed {
 		return r, err
 	}
+	time.Sleep(5 * time.Millisecond)
 	add := redisdb.NewScript(load + "tat = (tat > at and tat or at) + emission " + store + result + "allowed = 1 return {" + Reply + "}")
 	return s.run(ctx, add, p, scope, Args(p, s.clock(now)))
 `,

@@ -22,6 +22,7 @@ type outage struct {
 	signInForm                url.Values
 	signInCookie              string
 	browserID                 string // of who
+	workspace                 string // of the lane's app
 }
 
 // outages are the stores that are away, those of which a part of the routes can do
@@ -118,6 +119,8 @@ func (l *lane) beforeOutage() *outage {
 	if m := hiddenToken.FindSubmatch(page.Body); m != nil {
 		s.signInForm = url.Values{"csrf_token": {string(m[1])}, "email": {ownerEmail}, "password": {ownerPassword}}
 	}
+	withApp(l)
+	s.workspace = l.text(`SELECT workspace_id FROM apps WHERE id = $1`, l.app)
 	s.browserID = l.text(`SELECT id FROM console_sessions ORDER BY created_at DESC LIMIT 1`)
 	return s
 }
@@ -140,6 +143,11 @@ func (l *lane) afterOutage(s *outage, without string) {
 	}
 	eventually(l.t, "the token is what it was", func() bool { return l.core.identity(s.token).Status == want })
 	l.bearer(s.revoked, http.StatusUnauthorized)
+	if want == http.StatusOK {
+		if a := l.core.block(l.app, s.token); !ok(a) {
+			l.t.Errorf("a run: %d %s", a.Status, a.Body)
+		}
+	}
 	if a := l.revoke(s.revoked); !ok(a) { // the repeat of what was a 503
 		l.t.Errorf("RFC 7009: %d %s", a.Status, a.Body)
 	}

@@ -100,6 +100,19 @@ var outcomes = []struct {
 	{"API-31 OUT-02", "kill", postgres, "commit", written, expects{retryAfter: "15", effect: whole}},
 	{"API-31 OUT-02 OUT-06", "kill", postgres, "*", anyBlow, tryAgain},
 
+	{"TK-13 OUT-01", "list apps", redisDB, "*", anyBlow, served},
+	{"OUT-02", "list apps", postgres, "*", anyBlow, asked},
+	{"TK-13 OUT-01", "describe", redisDB, "*", anyBlow, served},
+	{"OUT-02", "describe", postgres, "*", anyBlow, asked},
+
+	{"TK-13 OUT-01", "run", redisDB, "gate *", ifLost, served},
+	{"API-27 OUT-01", "run", redisDB, "gate *", ifDown, tryAgain}, // what counts runs is down as well
+	{"API-27 OUT-01", "run", redisDB, "take a slot", anyBlow, tryAgain},
+	{"API-27 OUT-01", "run", redisDB, "*", anyBlow, served}, // free after its lease
+	{"API-22 OUT-02", "run", postgres, "INSERT app_runs", unwritten, expects{effect: none}},
+	{"API-22 OUT-02", "run", postgres, "INSERT app_runs", written, served},
+	{"OUT-02", "run", postgres, "*", anyBlow, tryAgain},
+
 	{"DF-41 OUT-02 OUT-06", "events of requests", postgres, "*", anyBlow, served},
 	{"TK-18 OUT-02", "last use", postgres, "*", anyBlow, served},
 }

@@ -96,12 +96,12 @@ func ownAddress() string {
 // freePort finds an address that nobody holds.
 func freePort(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", ownAddress()+":0")
+	host := ownAddress()
+	port, err := testserver.FreePort(host)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	return net.JoinHostPort(host, port)
 }
 
 // output is what a process writes while a test reads it.

@@ -129,6 +129,19 @@ var steps = []step{
 		l.browser(s.before, http.StatusUnauthorized)
 	}},
 
+	{name: "list apps", ready: withApp, act: func(l *lane, s *subject) answer {
+		return l.core.bearer(http.MethodGet, "/openapi/v1/apps?workspace_id="+l.text(`SELECT workspace_id FROM apps WHERE id = $1`, l.app), s.token)
+	}, success: ok, holds: lives},
+
+	{name: "describe", ready: withApp, act: func(l *lane, s *subject) answer {
+		return l.core.bearer(http.MethodGet, "/openapi/v1/apps/"+l.app+"/describe", s.token)
+	}, success: ok, holds: lives},
+
+	{name: "run", ready: withApp, act: func(l *lane, s *subject) answer { return l.core.block(l.app, s.token) }, success: ok,
+		happened: func(l *lane, _ *subject) bool {
+			return l.count(`SELECT count(*) FROM app_runs WHERE app_id = $1`, l.app) > 0
+		}, holds: lives},
+
 	{name: "events of requests", background: true, ready: labelled, success: ok, act: func(l *lane, s *subject) answer {
 		_, a := l.core.code(s.label)
 		return a
@@ -169,6 +182,18 @@ func live(l *lane) *subject {
 	s := labelled(l)
 	s.token, s.id = l.warm(s.label)
 	return s
+}
+
+// withApp comes with an app that nobody runs or has run.
+func withApp(l *lane) *subject {
+	if l.app == "" {
+		l.app = l.workflow("Echo", "--runtime", "echo")
+	}
+	l.exec(`DELETE FROM app_runs WHERE app_id = $1`, l.app)
+	if err := l.store.Del(l.t.Context(), l.prefix+"run:{"+l.app+"}").Err(); err != nil {
+		l.t.Fatal(err)
+	}
+	return live(l)
 }
 
 func pollIt(l *lane, s *subject) answer { return l.core.poll(s.g) }

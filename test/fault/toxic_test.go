@@ -64,7 +64,7 @@ func newTap(tb testing.TB, targets map[string]string) *tap {
 	for store, target := range targets {
 		name := fmt.Sprint(socketName.Add(1))
 		sockets.Store(name, &socket{tap: t, store: store})
-		proxy := toxi.NewProxy(server, name, ownAddress()+":0", target)
+		proxy := toxi.NewProxy(server, name, freePort(tb), target)
 		for toxic, direction := range map[string]stream.Direction{"asks": stream.Upstream, "answers": stream.Downstream} {
 			text := fmt.Sprintf(`{"type":%q,"stream":%q,"attributes":{"Socket":%q}}`, toxic, direction, name)
 			if _, err := proxy.Toxics.AddToxicJson(strings.NewReader(text)); err != nil {

@@ -28,6 +28,16 @@ const (
 // unknownToken has the shape of a token.
 var unknownToken = "dfoa_" + strings.Repeat("A", 43)
 
+// someID is nobody's.
+const someID = "0190a1b2-0000-7000-8000-000000000001"
+
+// onApp asks about the lane's app.
+func onApp(method, path, contentType, body string) func(l *lane, s *outage) answer {
+	return func(l *lane, s *outage) answer {
+		return l.core.call(method, "/openapi/v1/apps/"+l.app+path, contentType, body, "Authorization", "Bearer "+s.token)
+	}
+}
+
 // unknownCode has the shape of a device code.
 var unknownCode = codes{device: "dc_" + strings.Repeat("A", 43)}
 
@@ -64,6 +74,20 @@ var visits = []visit{
 	{"OUT-01 introspection by a stranger", 401, 401, 401, func(l *lane, s *outage) answer {
 		return l.core.call(http.MethodPost, "/openapi/v1/oauth/introspect", "application/x-www-form-urlencoded", "token="+s.token)
 	}, ""},
+
+	{"OUT-01 OUT-02 a list of apps", 200, 503, 503, func(l *lane, s *outage) answer {
+		return l.core.bearer(http.MethodGet, "/openapi/v1/apps?workspace_id="+s.workspace, s.token)
+	}, ""},
+	{"OUT-01 OUT-02 a description", 200, 503, 503, onApp(http.MethodGet, "/describe", "", ""), ""},
+	{"API-27 OUT-01 OUT-02 a run", 503, 503, 503, onApp(http.MethodPost, "/run", "application/json", `{"inputs":{}}`), ""},
+	{"API-27 OUT-01 OUT-02 a run in one piece", 503, 503, 503, onApp(http.MethodPost, "/run", "application/json", `{"inputs":{},"response_mode":"blocking"}`), ""},
+	{"API-22 OUT-01 OUT-02 a stop", 200, 503, 503, onApp(http.MethodPost, "/tasks/"+someID+"/stop", "", ""), ""},
+	{"API-23 OUT-01 OUT-02 events of a run", 404, 503, 503, onApp(http.MethodGet, "/tasks/"+someID+"/events", "", ""), ""},
+	{"API-24 OUT-01 OUT-02 an upload", 201, 503, 503, onApp(http.MethodPost, "/files/upload", "multipart/form-data; boundary=b",
+		"--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\nContent-Type: text/plain\r\n\r\na\r\n--b--\r\n"), ""},
+	{"API-25 OUT-01 OUT-02 a form", 404, 503, 503, onApp(http.MethodGet, "/form/human_input/x", "", ""), ""},
+	{"OUT-02 apps of the console", 200, 503, 503, func(l *lane, s *outage) answer { return l.get("/console/api/apps", s.who.cookie) }, ""},
+	{"OUT-02 page /workspace/apps", 200, 503, 503, func(l *lane, s *outage) answer { return l.get("/workspace/apps", s.who.cookie) }, ""},
 
 	{"OUT-01 OUT-02 sign-in", 503, 503, 503, func(l *lane, _ *outage) answer { _, a := l.core.signIn(ownerEmail, ownerPassword); return a }, ""},
 	{"OUT-01 OUT-02 sign-in with a wrong password", 503, 503, 503, func(l *lane, _ *outage) answer { _, a := l.core.signIn(ownerEmail, "wrong"); return a }, ""},

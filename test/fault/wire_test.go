@@ -217,7 +217,7 @@ func respWords(b []byte) (words []string) {
 // their arguments. One that is not here goes by that alone.
 var scriptNames = map[string]string{
 	"dg:g 3": "poll", "dg:g 4": "decide", "dg:g 1": "end of a claim", "dg:g 0": "forget poll", "dg:g 39": "write grant",
-	"dg:u 3": "claim user code", "dg:u 1": "free user code",
+	"dg:u 3": "claim user code", "dg:u 1": "free user code", "run 5": "take a slot",
 }
 
 // commandName is short: a command and the kind of its key, or a script.

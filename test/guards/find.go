@@ -98,7 +98,7 @@ func (p place) find(root string) ([]guard, error) {
 		return nil, fmt.Errorf("%s: the list names no tests for %s: %w", p.file, strings.Join(f.strange, ", "), errMoved)
 	}
 	for what := range p.second {
-		if !slices.ContainsFunc(f.found, func(g guard) bool { return g.second != "" && g.place+": "+g.what == p.file+" "+what }) {
+		if !slices.Contains(f.explained, what) {
 			return nil, fmt.Errorf("%s: there is no %q: %w", p.file, what, errMoved)
 		}
 	}
@@ -123,6 +123,8 @@ type finder struct {
 	found   []guard
 	strange []string // entries of chains that the list does not know
 	skipped []string
+	// explained are the entries of second that a guard was found for.
+	explained []string
 }
 
 func (f *finder) at(p token.Pos) int { return f.fset.Position(p).Offset }
@@ -163,10 +165,19 @@ func (f *finder) add(n ast.Node, what, lead, end string) {
 		f.skipped = append(f.skipped, what)
 		return
 	}
-	f.found = append(f.found, guard{
-		place: f.file + " " + f.name, what: what, file: f.file, from: f.at(n.Pos()), to: f.at(n.End()), lead: lead, end: end, suites: f.suites,
-		second: f.second[f.name+": "+what],
-	})
+	g := guard{place: f.file + " " + f.name, what: what, file: f.file, from: f.at(n.Pos()), to: f.at(n.End()), lead: lead, end: end, suites: f.suites}
+	nth := 1
+	for _, other := range f.found {
+		if other.name() == g.name() {
+			nth++
+		}
+	}
+	for _, key := range []string{f.name + ": " + what, f.name + ": " + what + " (" + strconv.Itoa(nth) + ")"} {
+		if why, ok := f.second[key]; ok {
+			g.second, f.explained = why, append(f.explained, key)
+		}
+	}
+	f.found = append(f.found, g)
 }
 
 // chains finds the entries that a switch over callers appends to a chain of handlers.

@@ -41,6 +41,35 @@ func TestTheListFitsTheCode(t *testing.T) {
 	}
 }
 
+// A guard that nothing reaches is noticed by no test: each has a line that names one, or
+// says what else refuses the same, and the routers' own chains are on the list.
+func TestEveryGuardIsReached(t *testing.T) {
+	t.Run("SUP-05 a test notices when a guard is gone", func(t *testing.T) {
+		guards, err := find(root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		known, err := read(at(document))
+		if err != nil {
+			t.Fatal(err)
+		}
+		noticed, chains := 0, map[string]int{}
+		for _, g := range guards {
+			if known[g.name()] != "" {
+				noticed++
+			} else if g.second == "" {
+				t.Errorf("%s is noticed by no test", g.name())
+			}
+			if strings.Contains(g.file, "/httpapi/") || strings.Contains(g.file, "/innerapi/") {
+				chains[strings.Split(g.file, "/")[0]]++
+			}
+		}
+		if noticed < 300 || chains["core"] == 0 || chains["sso-bridge"] == 0 {
+			t.Errorf("%d guards are noticed; of routers: %v", noticed, chains)
+		}
+	})
+}
+
 // The tests that the document names exist.
 func TestTheDocumentNamesTests(t *testing.T) {
 	known, err := read(at(document))
@@ -130,6 +159,28 @@ func (s *S) guards(r row) {
 	places[1].entries = map[string][]suite{"flags": nil}
 	if _, err := find(dir); err == nil || !strings.Contains(err.Error(), "s.limit") {
 		t.Errorf("an entry that the list does not know: %v", err)
+	}
+}
+
+// Of guards that are spelled alike one may be named by its number.
+func TestTheSecondOfGuardsSpelledAlike(t *testing.T) {
+	dir := t.TempDir()
+	const source = "package x\n\nfunc f(ok bool) {\n\tif !ok {\n\t\treturn\n\t}\n\tif !ok {\n\t\treturn\n\t}\n}\n"
+	if err := os.WriteFile(filepath.Join(dir, "x.go"), []byte(source), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	was := places
+	t.Cleanup(func() { places = was })
+	for key, want := range map[string]string{"f: !ok": "why why", "f: !ok (1)": "why ", "f: !ok (2)": " why"} {
+		places = []place{{file: "x.go", funcs: "f", second: map[string]string{key: "why"}}}
+		found, err := find(dir)
+		if err != nil || len(found) != 2 || found[0].second+" "+found[1].second != want {
+			t.Errorf("%s: %v, %v", key, found, err)
+		}
+	}
+	places = []place{{file: "x.go", funcs: "f", second: map[string]string{"f: !ok (3)": "why"}}}
+	if _, err := find(dir); err == nil {
+		t.Error("a reason for a guard that is not there was passed over")
 	}
 }
 

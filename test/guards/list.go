@@ -13,7 +13,8 @@ type place struct {
 	entries map[string][]suite
 	// skip are conditions that guard nothing: a failure is passed on, a shortcut taken.
 	skip []string
-	// second are guards behind or before another, and what that is.
+	// second are guards behind or before another, and what that is. Of several that are
+	// spelled alike it is all, or the one whose number stands behind: "f: !ok (1)".
 	second map[string]string
 	// errs are parts of the statements whose error is a verdict; * is every one.
 	errs string
@@ -36,19 +37,31 @@ func own(pkg string) suite           { return unit("core/internal/" + pkg) }
 func also(s suite, e string) []suite { return by(s, end(e)) }
 
 const (
-	matrix  = "^(TestEveryRouteForEveryCaller|TestEveryOtherMethod)$"
-	csrf    = "^(TestDecisionsComeFromOurOwnPages|TestCSRFOnEveryConsoleWrite)$"
-	bodies  = "^(TestMediaOfBodies|TestBodiesAndHeaderBlocks)$"
-	limited = "^(TestDeviceAuthorizationLimits|TestDeviceDecisionsAreLimited|TestLimitsOfIntrospectionAndRevocation|TestWrongPasswordsAreBounded|TestOneBudgetForANetwork|TestSetUpCodeIsGuarded|TestOrderOfThePipeline|TestManyIdentitiesAtOnce)$"
-	members = "^(TestMemberMatrix|TestWorkspaces|TestWorkspacesOfOthers|TestRolesAreReadByTheAct|TestRemovingAPendingMember|TestInvitations|TestInviteLimits|TestAcceptingAnInvitation|TestActivation|TestMembersPage)$"
-	company = "^(TestExternalSubjectIsAsked|TestExternalSubjectDecides|TestExternalDecisionsAreLimited|TestDecidingOnTheApprovalPage)$"
-	setUp   = "^(TestBeforeSetUp|TestSetUpByPage|TestSetUpByScript)$"
+	matrix     = "^(TestEveryRouteForEveryCaller|TestEveryOtherMethod)$"
+	csrf       = "^(TestDecisionsComeFromOurOwnPages|TestCSRFOnEveryConsoleWrite)$"
+	bodies     = "^(TestMediaOfBodies|TestBodiesAndHeaderBlocks)$"
+	limited    = "^(TestDeviceAuthorizationLimits|TestDeviceDecisionsAreLimited|TestLimitsOfIntrospectionAndRevocation|TestWrongPasswordsAreBounded|TestOneBudgetForANetwork|TestSetUpCodeIsGuarded|TestOrderOfThePipeline|TestManyIdentitiesAtOnce)$"
+	members    = "^(TestMemberMatrix|TestWorkspaces|TestWorkspacesOfOthers|TestRolesAreReadByTheAct|TestRemovingAPendingMember|TestInvitations|TestInviteLimits|TestAcceptingAnInvitation|TestActivation|TestMembersPage)$"
+	company    = "^(TestExternalSubjectIsAsked|TestExternalSubjectDecides|TestExternalDecisionsAreLimited|TestDecidingOnTheApprovalPage)$"
+	registered = "^(TestConsoleAppsByRole|TestConsoleAppsLife|TestAppsPagesByRole|TestAppFormsSentTwice)$"
+	answered   = "^(TestHumanInput|TestDeletingAConversation)$"
+	uploaded   = "^(TestUploads|TestUploadsThatAreSlow)$"
+	setUp      = "^(TestBeforeSetUp|TestSetUpByPage|TestSetUpByScript)$"
 )
 
 // An entry that no row reaches today; the row that does is in the tests of all rows.
 const (
 	noLimit = "no row of the class has a limit of its own; TestEveryLimitOfARowIsAsked asks those that come"
 	noBody  = "no row of the class takes a body; TestEveryRouteRefusesOtherMedia asks those that come"
+)
+
+// corpus is every message of docs/specs/v1.0/server/security.md against the reader.
+// The tests of its rules one by one are cheaper.
+var (
+	corpus = suite{"sso-bridge/internal/samlsp", "^TestCorpus$"}
+	// provided are the tests of what stands around the reader.
+	provided = suite{"sso-bridge/internal/samlsp", "^Test(WhatAResponseIsHeldAgainst|ASignatureByAnUnknownKey|AnAssertionIsUsedOnce|ClaimsOfAnAssertion|TheNameIDAsTheSubject|Attributes|AnElementInThePlaceOfAText|TheWordForVerified|Request|AddressOfTheProvider|NoRequest|WholeResponses)$"}
+	rules    = suite{"sso-bridge/internal/samlsp", "^Test(NameID|WrappedBase64|Attributes|Outside|Confirmation|Conditions|Times|Statement|Status|Structure|Encrypted|Message|Signed|SignatureMethods|SignatureKeys|SignatureShape|PrefixList|WeakAlgorithms|ExpiredCertificate|EverySignature|InheritedNamespaces)$"}
 )
 
 // places are all the guards, area by area.
@@ -66,15 +79,15 @@ var places = []place{
 		"guards: pageSigned: flag": "the pages of the device flow are shown to everybody; TestBearersAreOff asks those that come", "guards: cookieLoose: read": noBody,
 	}},
 	{file: in("httpapi", "guards.go"), errs: "*", funcs: "limitGuard", suites: by(end(limited))},
-	{file: in("httpapi", "guards.go"), errs: "*", funcs: "readBody", skip: []string{"len(r.media) == 0"}, suites: by(end(bodies))},
+	{file: in("httpapi", "guards.go"), errs: "*", funcs: "readBody", skip: []string{"len(r.media) == 0"}, suites: by(end(bodies), end(uploaded))},
 	{file: in("httpapi", "guards.go"), errs: "*", funcs: "bearerGuard sessionGuard", suites: by(end(matrix))},
 	{file: in("httpapi", "guards.go"), errs: "*", funcs: "setUpGuard", skip: []string{"at, err := a.Installation.SetUpAt(c.UserContext()); err != nil"}, suites: by(end(setUp))},
-	{file: in("httpapi", "guards.go"), errs: "*", funcs: "csrfHeaderGuard csrfFormGuard checkCSRF signInOriginGuard", suites: by(end(csrf), end(matrix)), second: map[string]string{
+	{file: in("httpapi", "guards_csrf.go"), errs: "*", funcs: "csrfHeaderGuard csrfFormGuard checkCSRF signInOriginGuard", suites: by(end(csrf), end(matrix)), second: map[string]string{
 		"checkCSRF: binder.IsZero()": "nobody can make the token of no session",
 	}},
-	{file: in("httpapi", "guards.go"), errs: "*", funcs: "looseGuard", suites: by(end(csrf), end(matrix+"|TestEveryRouteWhenAStoreFails"))},
-	{file: in("httpapi", "guards.go"), errs: "*", funcs: "formGuard", suites: by(end("^TestEveryFormRefusesARepeatedField$"))},
-	{file: in("httpapi", "guards.go"), errs: "*", funcs: "loopbackGuard", suites: by(end("^TestOtherLoopbackNames$"))},
+	{file: in("httpapi", "guards_csrf.go"), errs: "*", funcs: "looseGuard", suites: by(end(csrf), end(matrix+"|TestEveryRouteWhenAStoreFails"))},
+	{file: in("httpapi", "guards_csrf.go"), errs: "*", funcs: "formGuard", suites: by(end("^TestEveryFormRefusesARepeatedField$"))},
+	{file: in("httpapi", "loopback.go"), errs: "*", funcs: "loopbackGuard", suites: by(end("^TestOtherLoopbackNames$"))},
 	{file: in("httpapi", "oauth.go"), errs: "*", funcs: "clientGuard requireToken", suites: by(end("^(TestWhoMayIntrospect|TestRequestsOfIntrospection|TestRevocation)$"))},
 	{file: in("httpapi", "pages.go"), errs: "*", funcs: "returnTarget", suites: by(own("httpapi")), second: map[string]string{
 		`returnTarget: !strings.HasPrefix(s, "/")`: "every path of the list begins so", "returnTarget: u.IsAbs()": "a scheme stands before a slash",
@@ -95,6 +108,8 @@ var places = []place{
 	{file: in("authz", "bearer.go"), errs: "*", funcs: "Authenticate resolve bearer refuse", skip: []string{
 		"policy, err := b.Limits.Policy(limits.BearerToken); err != nil",
 	}, suites: by(own("authz"), end("^Test(ForwardAuth|LimitsOfForwardAuth|OrderOfThePipeline|BearersThatAreNone|BadBearers|BearersAreOff)$"))},
+	{file: in("authz", "app.go"), errs: "*", funcs: "reach mayReach", suites: by(own("authz"))},
+	{file: in("authz", "still.go"), funcs: "Still", suites: by(own("authz"))},
 	{file: in("authz", "clients.go"), errs: "*", funcs: "NewClients Authenticate matches basic", suites: by(own("authz")), second: map[string]string{
 		"Authenticate: !ok":                        "what is no Basic header has no secret, and no client is without one",
 		"Authenticate: !known":                     "nobody's digest is nought",
@@ -203,6 +218,36 @@ var places = []place{
 		"checkTime: !ok": "no iat and no exp are of 1970, which is over; that an nbf is a number, TestAttacks asks", "checkSignIn: !ok": "no auth_time is of 1970",
 	}},
 
+	// Apps: who keeps them, what is run in whose name, and for how long.
+	{file: in("apps", "acts.go"), funcs: "Create repeated among keeps", suites: by(own("apps"), sqlite("apps"), end(registered)), second: map[string]string{
+		"Create: !canon.IsID(workspaceID)": "no workspace has such an id; it spares the question", "among: !canon.IsID(appID)": "no app has such an id; it spares the question",
+	}},
+	{file: in("run", "look.go"), errs: "l.still", funcs: "look still", suites: by(end("^(TestTokensOfStreams|TestRunSilence|TestRunStreams)$"))},
+	{file: in("run", "held.go"), funcs: "take", skip: []string{"limit == 0"}, suites: by(end("^TestRunSlots$"))},
+	{file: in("run", "ask.go"), funcs: "judge", suites: by(end("^TestRunForms$"))},
+	{file: in("run", "tasks.go"), funcs: "Stop Follow", suites: by(end("^(TestStoppingATask|TestFollowingARunAgain)$"))},
+	{file: in("run", "forms.go"), funcs: "Form Submit DeleteConversation", suites: by(end(answered))},
+	{file: in("run", "files.go"), errs: "mime.ParseMediaType", funcs: "check of fileName Upload Read", suites: by(own("run"), end(uploaded))},
+	{file: in("httpapi", "files.go"), errs: "server.Read", funcs: "uploadFile", suites: by(end(uploaded))},
+	{file: "pkg/server/reading.go", funcs: "Read", suites: by(unit("pkg/server"), end(uploaded))},
+	{file: "pkg/wire/onepart.go", errs: "*", funcs: "OnePart alone Read", suites: by(unit("pkg/wire")), second: map[string]string{
+		`OnePart: boundary == ""`: "the parser takes no empty boundary", "OnePart: err != nil (1)": "of what cannot be parsed no boundary is left", `OnePart: part.Header.Get(endMark) != ""`: "the part that is made has no disposition",
+	}},
+	{file: in("memstore", "slots.go"), funcs: "Take", suites: by(own("memstore"))},
+
+	// What runtimes are asked, and where.
+	{file: "pkg/egress/runtime.go", errs: "r.guard.target", funcs: "NewRuntime Base send", suites: by(unit("pkg/egress"))},
+	{file: "pkg/egress/runtime_judge.go", errs: "*", funcs: "newRuntimeGuard placeOf isPort target judge within named contains isOwn opensOwn", suites: by(unit("pkg/egress")), second: map[string]string{
+		`placeOf: return a.Zone() == "" (2)`: "a zone takes in what follows, and is refused before", "isPort: return err == nil": "what is no number is none above zero", `target: u.Host == ""`: "no name is empty", `target: u.Opaque != ""`: "what is opaque has no host",
+		"isOwn: !a.IsValid()": "no range holds the address of nobody", "judge: !a.IsValid()": "whoever looks names up gives addresses", "judge: metadata[inside]": "the address inside is judged by itself", `named: return p.name != ""`: "no host is empty", `contains: return p.name == ""`: "no address is in the range of a name",
+	}},
+	{file: in("serviceapi", "request.go"), funcs: "segment known", suites: by(own("serviceapi"))},
+	{file: in("serviceapi", "answer.go"), funcs: "sentence word tells scrubbed within missing", skip: []string{"length > most"}, suites: by(own("serviceapi"))},
+	{file: in("serviceapi", "upload.go"), funcs: "frame Read", suites: by(own("serviceapi"))},
+	{file: in("serviceapi", "stream.go"), funcs: "stream", suites: by(own("serviceapi")), second: map[string]string{
+		"stream: answer.StatusCode == http.StatusOK": "a 200 that is read for a refusal comes to the same failure",
+	}},
+
 	// What a request may look like.
 	{file: "pkg/wire/json.go", errs: "*", funcs: "Members walk loneSurrogate", suites: by(unit("pkg/wire")), second: map[string]string{
 		"Members: err := walk(dec, 1); err != nil":                "what the walk leaves unread is trailing data",
@@ -221,10 +266,89 @@ var places = []place{
 	}},
 	{file: "pkg/server/body.go", errs: "*", funcs: "Body", skip: []string{"stream == nil"}, suites: by(unit("pkg/server"), end(bodies), end("^TestFraming$"))},
 	{file: "pkg/clientip/clientip.go", errs: "*", funcs: "Client", suites: by(unit("pkg/clientip"))},
-	{file: "pkg/canon/canon.go", errs: "*", funcs: "Email UserCode Text IsID", suites: by(unit("pkg/canon")), second: map[string]string{
+	{file: "pkg/canon/text.go", errs: "*", funcs: "Text Kept plain joined hides turns", suites: by(unit("pkg/canon"))},
+	{file: "pkg/canon/canon.go", errs: "*", funcs: "Email UserCode IsID", suites: by(unit("pkg/canon")), second: map[string]string{
 		"Email: len(s) < minEmail": "one @ between two characters is three", "UserCode: r > unicode.MaxASCII": "the alphabet has no other symbol",
 		"IsID: len(s) != 36": "the spelling is compared", "IsID: return err == nil": "what is no UUID is not spelled like one",
 	}},
+
+	// What SAML messages are refused for, rule by rule; the corpus holds a message for each.
+	{file: bridge("xmlscan", "scan.go"), errs: "*", funcs: "plain tokens token chars start end spelling", suites: by(bridged("xmlscan"), corpus), second: map[string]string{
+		`plain: !s.limits.Comments && bytes.Contains(t, []byte("<!"))`: "the tokens are read after it, and refuse directives",
+		"token: !s.limits.Comments":                                    "the bytes are looked through before",
+	}},
+	{file: bridge("xmlscan", "names.go"), errs: "*", funcs: "declaration declare bindable lookup names expand identifiers", suites: by(bridged("xmlscan"), corpus), second: map[string]string{
+		`names: strings.Contains(a.Name.Local, ":") (1)`: "the decoder takes no name of two colons",
+		`names: a.Name.Local == ""`:                      "the decoder leaves the colon in such a name",
+		`expand: n.Local == ""`:                          "the decoder leaves the colon in such a name",
+		`expand: strings.Contains(n.Space, ":")`:         "the decoder takes no name of two colons",
+	}},
+	{file: bridge("samlsp", "read_message.go"), errs: "*", funcs: "unwrapped message", suites: by(rules, corpus), second: map[string]string{
+		"message: len(response) > maxEncoded":                                      "the scan bounds what it decodes to; it spares the decoding",
+		"message: err := tree.ReadFromBytes(document.Bytes()); err != nil":         "the scan has read it",
+		"message: err := tree.ReadFromBytes(document.Bytes()); tree.Root() == nil": "the scan has found a root",
+	}},
+	{file: bridge("samlsp", "structure.go"), funcs: "structure", suites: by(rules, corpus)},
+	{file: bridge("samlsp", "signature.go"), errs: "*", funcs: "signatures place form reference transforms prefixList sequence bare attributesOf signatureValue", suites: by(rules, corpus), second: map[string]string{
+		"signatures: len(s.signatures) == 0":                                 "the policy refuses it after",
+		"place: other.parent == parent":                                      "one alone can stand right behind the Issuer",
+		`reference: uri, there := attribute(el, "URI"); !there`:              "an ID is never empty",
+		`reference: uri, there := attribute(el, "URI"); id == ""`:            "what has no ID is refused before",
+		"sequence: return i == len(names)-1":                                 "the one name that may be absent is the last",
+		"bare: return there":                                                 "no algorithm is named by nothing",
+		"reference: sum, err := base64.StdEncoding.DecodeString(value); !ok": "what is no text is empty, and no digest",
+		"signatureValue: !ok":                                                "what is no text is empty, and no signature",
+		`prefixList: _, ok := scope[p]; p == ""`:                             "a list is split into no empty prefixes",
+	}},
+	{file: bridge("samlsp", "verified.go"), errs: "check(el r.trusted", funcs: "verify policy vouched trusted fits", suites: by(rules, corpus), second: map[string]string{
+		`verify: rule := response.holds(responseParts...); rule != ""`: "the same children were counted before",
+		"verify: rule := response.holds(responseParts...); !ok":        "the same children were counted before",
+		"policy: return response || assertion":                         "a message without a signature does not come so far",
+		"vouched: !ok":                                                 "crypto/x509 verifies by no key of another kind",
+		"fits: !sig.method.ecdsa":                                      "crypto/x509 verifies by no key of another kind",
+		"fits: return err == nil":                                      "two numbers can always be written",
+	}},
+	{file: bridge("samlsp", "envelope.go"), errs: "*", funcs: "outside issuer answers", suites: by(rules, corpus)},
+	{file: bridge("samlsp", "status.go"), funcs: "success statusOf onlyOf", suites: by(rules, corpus), second: map[string]string{
+		"onlyOf: found != nil": "the inventory counts too",
+	}},
+	{file: bridge("samlsp", "conditions.go"), errs: "*", funcs: "confirmed confirmation conditions audience window", suites: by(rules, corpus)},
+	{file: bridge("samlsp", "times.go"), errs: "*", funcs: "parseTime age life", suites: by(rules, corpus)},
+	{file: bridge("samlsp", "statements.go"), errs: "*", funcs: "authenticated statement contextClass", suites: by(rules, corpus)},
+	{file: bridge("samlsp", "attributes.go"), errs: "*", funcs: "nameID attributes readAttribute isNil", suites: by(rules, corpus), second: map[string]string{
+		"nameID: !ok (1)": "S11 has found the Subject",
+		"nameID: !ok (3)": "what is no text is empty",
+	}},
+	{file: bridge("samlsp", "tree.go"), funcs: "only is text inventory match", suites: by(rules, corpus), second: map[string]string{
+		"inventory: data, isText := c.(*etree.CharData); !isText": "the scan lets neither comments nor instructions through",
+	}},
+
+	{file: bridge("samlsp", "provider.go"), errs: "spend", funcs: "Verify judge unknownKey spend", suites: by(provided)},
+	{file: bridge("samlsp", "claims.go"), errs: "*", funcs: "texts one extract identifies", suites: by(provided)},
+	{file: bridge("samlsp", "request.go"), funcs: "Address redirect", suites: by(provided)},
+	{file: bridge("redisstore", "assertions.go"), what: "an assertion is used once", cut: `"1", "nx", "px"`, instead: `"1", "px"`, suites: by(bridged("redisstore"))},
+
+	// What comes to the consumer service, and how many wait there.
+	{file: bridge("httpapi", "acs.go"), errs: "*", funcs: "consume readResponse", suites: by(bridged("httpapi"))},
+	{file: bridge("httpapi", "callback.go"), errs: "*", funcs: "form one", suites: by(bridged("httpapi")), second: map[string]string{
+		"form: media, ok := wire.MediaType(c.Get(fiber.HeaderContentType)); !ok": "what is no type is not the form's",
+	}},
+	{file: bridge("httpapi", "readers.go"), funcs: "Take", suites: by(bridged("httpapi"))},
+
+	// What is taken of a provider's metadata, and what is held.
+	{file: bridge("idpmetadata", "metadata.go"), errs: "*", funcs: "Parse provider endpoints signingKeys", suites: by(bridged("idpmetadata")), second: map[string]string{
+		"Parse: doc, err := xmlscan.Scan(bytes.TrimPrefix(text, mark), Limits); err != nil": "of what the scan refuses nothing is left to read",
+		"Parse: root, err := tree(doc); err != nil":                                         "the scan has read it",
+		"Parse: idp.Certificates, err = signingKeys(role); err != nil":                      "a provider without a certificate is refused as well",
+	}},
+	{file: bridge("idpmetadata", "check.go"), errs: "*", funcs: "Checked isEntityID visible IsAddress Clashes", suites: by(bridged("idpmetadata")), second: map[string]string{
+		"Clashes: u, err := url.Parse(address); err != nil": "what is no address is refused before",
+	}},
+	{file: bridge("idpmetadata", "certificate.go"), errs: "*", funcs: "Kept certificate strong", suites: by(bridged("idpmetadata"), bridged("connection"))},
+	{file: bridge("idpmetadata", "terms.go"), funcs: "moment duration", suites: by(bridged("idpmetadata"))},
+	{file: bridge("idpsource", "service.go"), funcs: "current first rests mayAsk", suites: by(bridged("idpsource"))},
+	{file: bridge("idpsource", "refresh.go"), funcs: "check hold", suites: by(bridged("idpsource"))},
+	{file: bridge("idpsource", "decide.go"), errs: "addressOf placeOf", funcs: "addressOf decide", skip: []string{"oidc := c.Config.OIDC; oidc != nil && oidc.Endpoints == nil"}, suites: by(bridged("idpsource"))},
 
 	// What the stores refuse in their own language.
 	{file: sql("tokens.go"), what: "an ended token resolves no more", cut: "WHERE t.token_hash = $1 AND t.revoked_at IS NULL", instead: "WHERE coalesce(t.token_hash, t.previous_hash) = $1", suites: by(sqlite("."))},
@@ -243,6 +367,15 @@ var places = []place{
 	{file: sql("access.go"), what: "a password is set for the active", cut: " AND password_hash = $4 AND status = 'active'`", instead: " AND password_hash = $4`", suites: by(sqlite("."))},
 	{file: "pkg/sqllease/leases.go", what: "a lease is taken from nobody", cut: "\t\tWHERE held.owner = excluded.owner OR held.until_at <= $4\n", instead: "\t\tWHERE $4 = $4\n", suites: by(sqlite("."))},
 	{file: "pkg/sqllease/leases.go", what: "a lease is given back by its owner", cut: "WHERE name = $2 AND owner = $3 AND until_at > $1`", instead: "WHERE name = $2 AND $3 = $3 AND until_at > $1`", suites: by(sqlite("."))},
+	{file: sql("runs.go"), what: "a run is found in its own app", cut: "FROM app_runs WHERE app_id = $1 AND subject_key", instead: "FROM app_runs WHERE $1 = $1 AND subject_key", suites: by(sqlite("runs"))},
+	{file: sql("runs.go"), what: "a run is found by its own subject", cut: "AND subject_key = $2 AND", instead: "AND $2 = $2 AND", suites: by(sqlite("runs"))},
+	{file: sql("runs.go"), what: "a run that is over stays so", cut: " AND finished_at IS NULL`", instead: "`", suites: by(sqlite("runs"))},
+	{file: sql("runs.go"), what: "a task keeps its first run", cut: "\n\t\tON CONFLICT (app_id, task_id) DO NOTHING`", instead: "\n\t\tON CONFLICT (app_id, task_id) DO UPDATE SET subject_key = excluded.subject_key`", suites: by(sqlite("runs"))},
+	{file: sql("apps.go"), what: "a role is that of the caller", cut: "m.workspace_id = p.workspace_id AND m.account_id = $2", instead: "m.workspace_id = p.workspace_id AND $2 = $2", suites: by(sqlite("apps"))},
+	{file: sql("apps.go"), what: "a list of access names the caller", cut: "x.app_id = p.id AND x.account_id = $2", instead: "x.app_id = p.id AND $2 = $2", suites: by(sqlite("apps"))},
+	{file: sql("apps.go"), what: "the apps of a workspace are its own", cut: "WHERE p.workspace_id = $1 AND w.status = 'normal'", instead: "WHERE $1 = $1 AND w.status = 'normal'", suites: by(sqlite("apps"))},
+	{file: sql("apps.go"), what: "the permitted list has modes of its own", cut: "p.api_enabled = $6 AND p.access_mode IN ('public', 'sso_verified')`", instead: "p.api_enabled = $6`", suites: by(sqlite("apps"))},
+	{file: in("redisstore", "slots.go"), what: "as many slots as the limit", cut: "if limit > 0 and not redis.call('ZSCORE', key, holder) and redis.call('ZCARD', key) >= limit then return 0 end\n", instead: "", suites: by(redis("^TestSlots$"))},
 	{file: in("redisstore", "bearers.go"), what: "a tombstone outlasts a late positive", cut: "text, \"px\", ms, \"nx\")", instead: "text, \"px\", ms)", suites: by(redis("^TestBearers$"))},
 	{file: in("redisstore", "bearers.go"), what: "an end leaves a tombstone", cut: `"set", s.key(d), tombstone, "px", token.BuriedFor.Milliseconds()`, instead: `"del", s.key(d)`, suites: by(redis("^TestBearers$"))},
 	{file: in("redisstore", "grants_script.go"), what: "a poll is the client's own", cut: "if hot[3] ~= client then return {OTHER_CLIENT} end\n", instead: "", suites: by(redis("^TestGrants$"))},

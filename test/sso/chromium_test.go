@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -29,16 +30,24 @@ type chromium struct {
 	ctx context.Context
 
 	mu       sync.Mutex
-	posts    []post            // forms that were sent
-	cookies  map[string]string // Cookie header of the last request of each address without its query
-	requests map[network.RequestID]string
+	visits   map[network.RequestID]*visit
+	order    []*visit // by their first request
 	troubles []string // what the console complained of
 }
 
-// post is a form that a page sent, and what it was answered.
-type post struct {
-	address string
-	status  int64
+// visit is a request with its redirects. The protocol tells the headers of each request in
+// an event of its own, which comes before that of the request or after it, even after that
+// of the next redirect; both kinds come in the order of the requests.
+type visit struct {
+	hops    []hop
+	cookies []string
+}
+
+// hop is one request of a visit and what it was answered, 0 as long as nothing was.
+type hop struct {
+	method, address string
+	status          int64
+	silent          bool // no headers are told of it
 }
 
 // patience is what one step may take on a busy machine.
@@ -62,7 +71,7 @@ func openChromium(t *testing.T, in *install, lang string, script bool, more ...c
 		chromedp.Flag("disable-sync", true), chromedp.Flag("lang", lang), chromedp.Flag("accept-lang", lang))
 	ctx, endTab := chromedp.NewContext(allocated)
 	t.Cleanup(func() { endTab(); endProcess() })
-	c := &chromium{t: t, in: in, ctx: ctx, cookies: map[string]string{}, requests: map[network.RequestID]string{}}
+	c := &chromium{t: t, in: in, ctx: ctx, visits: map[network.RequestID]*visit{}}
 	// The first action starts the browser and must not have a deadline.
 	if err := errors.Join(chromedp.Do(ctx, chromedp.Navigate("about:blank")), chromedp.Listen(ctx, c.watch)); err != nil {
 		t.Fatalf("browser: %v", err)
@@ -85,30 +94,101 @@ func protocol[P, R any](cmd cdp.Command[P, R], params P) chromedp.Action[chromed
 func (c *chromium) watch(event any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	answered := func(id network.RequestID, r *network.Response) {
-		for i := range c.posts {
-			if c.requests[id] == c.posts[i].address && c.posts[i].status == 0 && r != nil {
-				c.posts[i].status = r.Status
-			}
+	visitOf := func(id network.RequestID) *visit {
+		if c.visits[id] == nil {
+			c.visits[id] = &visit{}
+			c.order = append(c.order, c.visits[id])
+		}
+		return c.visits[id]
+	}
+	answered := func(id network.RequestID, r *network.Response, told bool) {
+		if v := visitOf(id); r != nil && len(v.hops) > 0 {
+			last := &v.hops[len(v.hops)-1]
+			last.status, last.silent = r.Status, !told
 		}
 	}
 	switch e := event.(type) {
 	case *network.EventRequestWillBeSent:
-		answered(e.RequestID, e.RedirectResponse)
-		c.requests[e.RequestID] = e.Request.URL
-		if e.Request.Method == http.MethodPost {
-			c.posts = append(c.posts, post{address: e.Request.URL})
-		}
+		answered(e.RequestID, e.RedirectResponse, e.RedirectHasExtraInfo)
+		v := visitOf(e.RequestID)
+		v.hops = append(v.hops, hop{method: e.Request.Method, address: e.Request.URL})
 	case *network.EventResponseReceived:
-		answered(e.RequestID, e.Response)
+		answered(e.RequestID, e.Response, e.HasExtraInfo)
 	case *network.EventRequestWillBeSentExtraInfo:
-		address, _, _ := strings.Cut(c.requests[e.RequestID], "?")
 		cookie, _ := e.Headers["Cookie"].(string)
-		c.cookies[address] = cookie
+		v := visitOf(e.RequestID)
+		v.cookies = append(v.cookies, cookie)
 	case *cdplog.EventEntryAdded:
 		// An answer of 4xx is logged as an error, too; some views have one.
 		if e.Entry.Level == cdplog.EntryLevelError && e.Entry.Source != cdplog.EntrySourceNetwork {
 			c.troubles = append(c.troubles, e.Entry.Text)
+		}
+	}
+}
+
+// sent waits until all is told of the last request to an address, without its query, and
+// gives its Cookie header and what it was answered.
+func (c *chromium) sent(method, address string) (cookie string, answered int64) {
+	c.t.Helper()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if cookie, answered, told := c.told(method, address); told {
+			return cookie, answered
+		}
+	}
+	c.t.Fatalf("the browser does not tell of %s %s", method, address)
+	return "", 0
+}
+
+func (c *chromium) told(method, address string) (cookie string, answered int64, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, v := range slices.Backward(c.order) {
+		for i, h := range slices.Backward(v.hops) {
+			at, _, _ := strings.Cut(h.address, "?")
+			if h.method != method || at != address {
+				continue
+			}
+			nth := 0
+			for _, before := range v.hops[:i] {
+				if !before.silent {
+					nth++
+				}
+			}
+			if h.status == 0 || h.silent || nth >= len(v.cookies) {
+				return "", 0, false
+			}
+			return v.cookies[nth], h.status, true
+		}
+	}
+	return "", 0, false
+}
+
+// The protocol promises the order of each kind of event for a request, and none between
+// the kinds.
+func TestWhatChromiumTellsLate(t *testing.T) {
+	const bridge, core = "http://localhost/acs", "http://127.0.0.1/complete"
+	events := []any{
+		&network.EventRequestWillBeSent{RequestID: "1", Request: &network.Request{Method: http.MethodPost, URL: bridge}},
+		&network.EventRequestWillBeSentExtraInfo{RequestID: "1"},
+		&network.EventRequestWillBeSent{
+			RequestID: "1", Request: &network.Request{Method: http.MethodGet, URL: core + "?a=b"},
+			RedirectResponse: &network.Response{Status: http.StatusSeeOther}, RedirectHasExtraInfo: true,
+		},
+		&network.EventRequestWillBeSentExtraInfo{RequestID: "1", Headers: network.Headers{"Cookie": "flow"}},
+		&network.EventResponseReceived{RequestID: "1", Response: &network.Response{Status: http.StatusOK}, HasExtraInfo: true},
+	}
+	for _, order := range [][]int{{0, 1, 2, 3, 4}, {1, 0, 3, 2, 4}, {0, 2, 1, 3, 4}, {0, 2, 1, 4, 3}, {0, 2, 4, 1, 3}} {
+		c := &chromium{t: t, visits: map[network.RequestID]*visit{}}
+		for i, n := range order {
+			c.watch(events[n])
+			if _, _, told := c.told(http.MethodGet, core); told != (i == len(order)-1) {
+				t.Errorf("%v: told after %d events: %t", order, i+1, told)
+			}
+		}
+		atBridge, answered := c.sent(http.MethodPost, bridge)
+		atCore, shown := c.sent(http.MethodGet, core)
+		if atBridge != "" || answered != http.StatusSeeOther || atCore != "flow" || shown != http.StatusOK {
+			t.Errorf("%v: %q %d, %q %d", order, atBridge, answered, atCore, shown)
 		}
 	}
 }
@@ -165,6 +245,7 @@ func (c *chromium) typed(email string) {
 }
 
 const (
+	ssoComplete   = "/openapi/v1/oauth/device/sso-complete"
 	approvalPage  = "/openapi/v1/oauth/device/approval"
 	allowExternal = `button[formaction$="/approve-external"]:not([aria-disabled="true"])`
 )
@@ -197,15 +278,8 @@ func TestCompanySignInInChromium(t *testing.T) {
 		c.enter(w)
 		c.typed("carol@form.test") // and script follows the link
 		c.sees(in.core.url+approvalPage, "Carol Reed", form.issuer)
-		c.mu.Lock()
-		var answered int64
-		for _, p := range c.posts {
-			if p.address == in.callback("form") {
-				answered = p.status
-			}
-		}
-		atBridge, atCore := c.cookies[in.callback("form")], c.cookies[in.core.url+"/openapi/v1/oauth/device/sso-complete"]
-		c.mu.Unlock()
+		atBridge, answered := c.sent(http.MethodPost, in.callback("form"))
+		atCore, _ := c.sent(http.MethodGet, in.core.url+ssoComplete)
 		if answered != http.StatusSeeOther {
 			t.Errorf("the provider's post was answered %d", answered)
 		}

@@ -52,10 +52,42 @@ func difyauth(t *testing.T, in *install) {
 	if said := ask("devices", "list"); !strings.Contains(said, "alice's terminal") {
 		t.Errorf("devices: %s", said)
 	}
+	in.apps(t, environ)
 	token := strings.TrimSpace(ask("token"))
 	ask("logout")
 	if status, _ := in.get("/openapi/v1/account", "Authorization", "Bearer "+token); status != http.StatusUnauthorized {
 		t.Errorf("after logout its token answers %d", status)
+	}
+}
+
+// apps adds an app for everybody and one for members to core, by its own command, and has
+// the person who has signed in by the company find and run the one and not the other.
+func (in *install) apps(t *testing.T, environ []string) {
+	add := func(name, access string) string {
+		var made struct {
+			ID string `json:"app_id"`
+		}
+		said := command(t, in.coreEnviron, "", program(t, "core"), "app", "add", name, "--mode", "chat", "--runtime", "echo", "--access", access, "-o", "json")
+		if json.Unmarshal([]byte(said), &made) != nil || made.ID == "" {
+			t.Fatalf("app add: %s", said)
+		}
+		return made.ID
+	}
+	open, closed := add("Open to all", "public"), add("Members alone", "internal_all")
+	bin := program(t, "difyauth")
+	if said := command(t, environ, "", bin, "apps", "list", "-o", "json"); !strings.Contains(said, open) || strings.Contains(said, closed) {
+		t.Errorf("apps list: %s", said)
+	}
+	if said := command(t, environ, "", bin, "apps", "describe", open); !strings.Contains(said, "Open to all") {
+		t.Errorf("apps describe: %s", said)
+	}
+	if said := command(t, environ, "", bin, "run", "Open to all", "hello from the company"); said != "echo:hello from the company\n" {
+		t.Errorf("run: %q", said)
+	}
+	refused := start(t, environ, bin, "run", closed, "hello")
+	<-refused.ended
+	if code := refused.cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(refused.said.String(), "no app that you may run has that id") {
+		t.Errorf("an app for members ends with %d: %s", code, refused.said)
 	}
 }
 

@@ -66,14 +66,20 @@ func newFront(t testing.TB, host string) *front {
 	}
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	f := &front{url: "http://" + net.JoinHostPort(host, port)}
-	s := &http.Server{ReadHeaderTimeout: time.Minute, Handler: &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		i := f.pin.Load() - 1
 		if i < 0 {
 			i = f.next.Add(1) % int64(len(f.hosts))
 		}
 		r.SetURL(f.hosts[i])
 		r.Out.Host = r.In.Host
-	}}}
+	}}
+	s := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Else net/http closes the request's body when the answer begins, and a transport that
+		// has not yet read that body's end closes its connection in mid-answer.
+		_ = http.NewResponseController(w).EnableFullDuplex()
+		proxy.ServeHTTP(w, r)
+	})}
 	go func() { _ = s.Serve(l) }()
 	t.Cleanup(func() { _ = s.Close() })
 	return f

@@ -91,33 +91,41 @@ func (in *install) on(own *ownServers) {
 func TestServersOfTheirOwn(t *testing.T) {
 	t.Parallel()
 	own := newOwnServers(t)
-	in, _ := one(t, plan{stores: own}, nil)
-
-	t.Run("SSO-103 the whole way passes, and nothing of core's is open to the bridge", func(t *testing.T) {
-		w, b := in.client("of its own"), newBrowser(t)
-		w.arrive(b).must(http.StatusOK, "Alice Liddell").submit("approve-external")
-		if status, _ := in.get("/openapi/v1/account", "Authorization", "Bearer "+w.token().AccessToken); status != http.StatusOK {
-			t.Errorf("the token answers %d", status)
-		}
-		in.client("a grant that stays")
-		own.refusesTables(t)
-		own.refusesKeys(t)
-	})
-	t.Run("SSO-94 OUT-01 Redis is gone at each step", func(t *testing.T) {
-		l := in.parked()
-		own.redis.Stop()
-		l.refused(t, unchecked, unchecked)
-		own.redis.Start(t)
-		in.works()
-	})
-	t.Run("SSO-94 SSO-34 OUT-02 SQL is gone at each step", func(t *testing.T) {
-		l := in.parked()
-		own.sql.Stop(t)
-		l.refused(t, "How do you want to sign in?", "Allow this device?")
-		own.sql.Start(t)
-		in.works()
-		l.approved.external() // SQL was only gone for a while
-	})
+	in := newInstall(t, plan{stores: own})
+	php := newSimpleSAMLphp(t)
+	php.serves(in, "plain", nil)
+	idp := newProvider(t, []string{in.callback("corp")})
+	for _, way := range []way{bySAML, byOIDC} {
+		in.configure(map[string]string{
+			bySAML.name: samlConnection("plain", php.metadata("plain"), nil), byOIDC.name: idp.connection(in, "corp", nil, "domains: [corp.test]"),
+		}[way.name])
+		t.Run("SSO-103 the whole way passes by "+way.name+", and nothing of core's is open to the bridge", func(t *testing.T) {
+			w, b := in.client("of its own"), newBrowser(t)
+			way.arrive(w, b).must(http.StatusOK, "Alice Liddell").submit("approve-external")
+			if status, _ := in.get("/openapi/v1/account", "Authorization", "Bearer "+w.token().AccessToken); status != http.StatusOK {
+				t.Errorf("the token answers %d", status)
+			}
+			in.client("a grant that stays")
+			own.refusesTables(t)
+			own.refusesKeys(t)
+		})
+		t.Run("SSO-53 the bridge is killed at each step of a login by "+way.name, func(t *testing.T) { killed(t, in, own, way) })
+		t.Run("SSO-94 OUT-01 Redis is gone at each step of a login by "+way.name, func(t *testing.T) {
+			l := in.parked(way)
+			own.redis.Stop()
+			l.refused(t, unchecked, unchecked)
+			own.redis.Start(t)
+			in.works(way)
+		})
+		t.Run("SSO-94 SSO-34 OUT-02 SQL is gone at each step of a login by "+way.name, func(t *testing.T) {
+			l := in.parked(way)
+			own.sql.Stop(t)
+			l.refused(t, "How do you want to sign in?", "Allow this device?")
+			own.sql.Start(t)
+			in.works(way)
+			l.approved.external() // SQL was only gone for a while
+		})
+	}
 }
 
 // refusesTables tries the role of the bridge on each of core's tables.
@@ -181,10 +189,11 @@ type parked struct {
 	approved                                        *waiting
 	entry, chosen, question                         *page
 	b                                               map[string]*browser
-	ticket, code, assertion                         string
+	ticket, assertion                               string
+	send                                            func() *page
 }
 
-func (in *install) parked() *parked {
+func (in *install) parked(way way) *parked {
 	in.t.Helper()
 	l := &parked{in: in, b: map[string]*browser{}}
 	for _, step := range []string{"typed", "initiate", "start", "callback", "complete", "ask", "approved"} {
@@ -195,10 +204,10 @@ func (in *install) parked() *parked {
 	l.entry = l.b["typed"].open(in.core.url+"/device").must(http.StatusOK, "user_code")
 	l.chosen = l.initiate.chooser(l.b["initiate"])
 	l.ticket = l.start.upTo(l.b["start"], "/sso/start/")
-	l.code = l.callback.upTo(l.b["callback"], "/sso/oidc/callback")
-	l.assertion = l.complete.upTo(l.b["complete"], "sso-complete")
-	l.question = l.ask.arrive(l.b["ask"]).must(http.StatusOK, "Alice Liddell")
-	l.approved.arrive(l.b["approved"]).submit("approve-external").must(http.StatusOK, "Device connected")
+	l.send = way.returns(l.callback, l.b["callback"])
+	l.assertion = way.assertion(l.complete, l.b["complete"])
+	l.question = way.arrive(l.ask, l.b["ask"]).must(http.StatusOK, "Alice Liddell")
+	way.arrive(l.approved, l.b["approved"]).submit("approve-external").must(http.StatusOK, "Device connected")
 	return l
 }
 
@@ -214,7 +223,7 @@ func (l *parked) refused(t *testing.T, typed, looked string) {
 		"typed":    {func() *page { return l.entry.submit("/device", "user_code", l.typed.auth.UserCode) }, typed},
 		"initiate": {func() *page { return l.chosen.click("sso-initiate") }, later},
 		"start":    {func() *page { return l.b["start"].open(l.ticket) }, later},
-		"callback": {func() *page { return l.b["callback"].open(l.code) }, later},
+		"callback": {l.send, later},
 		"complete": {func() *page { return l.b["complete"].open(l.assertion) }, later},
 		"look":     {func() *page { return l.b["ask"].open(l.in.core.url + approvalPage) }, looked},
 		"ask":      {func() *page { return l.question.submit("approve-external") }, unchecked},
@@ -239,9 +248,9 @@ func (l *parked) refused(t *testing.T, typed, looked string) {
 const unchecked = "We couldn't check the code."
 
 // works signs somebody in.
-func (in *install) works() {
+func (in *install) works(way way) {
 	in.t.Helper()
 	w := in.client("afterwards")
-	w.arrive(newBrowser(in.t)).must(http.StatusOK, "Alice Liddell").submit("approve-external").must(http.StatusOK, "Device connected")
+	way.arrive(w, newBrowser(in.t)).must(http.StatusOK, "Alice Liddell").submit("approve-external").must(http.StatusOK, "Device connected")
 	w.external()
 }

@@ -4,6 +4,7 @@ package sso
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"net"
 	"net/http"
@@ -34,6 +35,10 @@ var programs = sync.OnceValues(func() (string, error) {
 })
 
 func TestMain(m *testing.M) {
+	// They wait most of their time, for programs that start, for polls and for pages.
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		panic(err)
+	}
 	code := m.Run()
 	if !testing.Short() {
 		if dir, _ := programs(); dir != "" {
@@ -132,12 +137,11 @@ func try(t testing.TB, environ []string, stdin, path string, args ...string) (st
 // freePort finds an address of host that nobody holds.
 func freePort(t testing.TB, host string) string {
 	t.Helper()
-	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+	port, err := testserver.FreePort(host)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	return net.JoinHostPort(host, port)
 }
 
 // output is what a process writes while a test reads it.

@@ -57,14 +57,21 @@ func rotate(t *testing.T, in *install) {
 	}
 	var busy sync.WaitGroup
 	end := make(chan struct{})
-	logins := make(chan *page, 1000)
+	logins, turns := make(chan *page, 1000), make(chan struct{}, 1000)
+	// A fast machine would come to the limit of codes that one address may look up.
+	more := func(n int) {
+		for range n {
+			turns <- struct{}{}
+		}
+	}
+	more(30)
 	for range 2 {
 		busy.Go(func() {
 			for {
 				select {
 				case <-end:
 					return
-				default:
+				case <-turns:
 					logins <- in.client("under load").arrive(newBrowser(t))
 				}
 			}
@@ -83,6 +90,7 @@ func rotate(t *testing.T, in *install) {
 	in.fingerprints(active)
 	b.open(last).must(http.StatusOK, "Alice Liddell").submit("approve-external").must(http.StatusOK, "Device connected")
 	before.external()
+	more(10)
 	for seen := len(logins); len(logins) < seen+2; { // two more, signed by the new entry alone
 		time.Sleep(10 * time.Millisecond)
 	}

@@ -173,7 +173,7 @@ func TestRoundTrip(t *testing.T) {
 		mine.open(last).must(http.StatusOK, "Alice Liddell")
 		w.pending()
 	})
-	t.Run("SSO-31 difyauth signs in, uses its token and ends it", func(t *testing.T) { difyauth(t, in) })
+	t.Run("SSO-31 API-28 difyauth signs in, uses its token, runs what is open to its holder, and ends it", func(t *testing.T) { difyauth(t, in) })
 	t.Run("SSO-31 difyctl signs in, uses its token and ends it", func(t *testing.T) { difyctl{t: t, in: in}.replay() })
 	t.Run("OIDC-15 SSO-50 handle and code of two logins, in both browsers, both ways", func(t *testing.T) { crossed(t, in) })
 	t.Run("OIDC-35 no parameter leads anywhere else", func(t *testing.T) { led(t, in, idp) })

@@ -62,7 +62,7 @@ func run(ctx context.Context, bin string) (err error) {
 	d := &demo{ctx: ctx, bin: bin, dir: dir, public: "http://" + listen, env: append(os.Environ(),
 		"DATA_DIR="+filepath.Join(dir, "data"), "LISTEN="+listen, "INNER_LISTEN="+inner, "CONSOLE_API_URL=http://"+listen,
 		"DIFYAUTH_CONFIG_DIR="+filepath.Join(dir, "client"), "DIFYAUTH_HOST=", "DIFYAUTH_TOKEN=", "DIFYAUTH_STORE=file", "NO_COLOR=1")}
-	step("An operator creates the first account, and starts the server.")
+	step("An operator creates the first account and an app, and starts the server.")
 	if err := d.createOwner(); err != nil {
 		return err
 	}
@@ -91,7 +91,14 @@ func (d *demo) command(name string, args ...string) *exec.Cmd {
 
 // show runs a command of the client as a person would and prints what it says.
 func (d *demo) show(args ...string) error {
-	say("$ difyauth %s", strings.Join(args, " "))
+	shown := "$ difyauth"
+	for _, arg := range args {
+		if shown += " "; strings.Contains(arg, " ") {
+			arg = `"` + arg + `"`
+		}
+		shown += arg
+	}
+	say("%s", shown)
 	out, err := d.command("difyauth", args...).CombinedOutput()
 	indent(strings.NewReader(string(out)), nil)
 	return err
@@ -102,6 +109,12 @@ func (d *demo) createOwner() error {
 	cmd.Stdin = strings.NewReader(password)
 	say("$ core admin create-owner --email %s --name Ada --workspace Engines --password-file -", email)
 	out, err := cmd.CombinedOutput()
+	indent(strings.NewReader(string(out)), nil)
+	if err != nil {
+		return err
+	}
+	say("$ core app add Echo --mode chat --runtime echo")
+	out, err = d.command("core", "app", "add", "Echo", "--mode", "chat", "--runtime", "echo").CombinedOutput()
 	indent(strings.NewReader(string(out)), nil)
 	return err
 }
@@ -206,6 +219,10 @@ func (d *demo) approve(code string) error {
 func (d *demo) use() error {
 	step("The command line is signed in.")
 	if err := errors.Join(d.show("whoami"), d.show("devices", "list")); err != nil {
+		return err
+	}
+	step("It finds the app, and has it run.")
+	if err := errors.Join(d.show("apps", "list"), d.show("run", "Echo", "hello from the terminal")); err != nil {
 		return err
 	}
 	token, err := d.command("difyauth", "token").Output()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/dify-sso/dify-sso/core/internal/apitest"
 	"github.com/dify-sso/dify-sso/core/internal/operator"
+	"github.com/dify-sso/dify-sso/pkg/bundle"
 )
 
 func TestSupportBundle(t *testing.T) {
@@ -54,25 +55,25 @@ func TestSupportBundle(t *testing.T) {
 		}
 	})
 	t.Run("PPL-12 it says what helps", func(t *testing.T) {
-		var bundle operator.Bundle
-		if err := json.Unmarshal(content, &bundle); err != nil {
+		var made operator.Bundle
+		if err := json.Unmarshal(content, &made); err != nil {
 			t.Fatal(err)
 		}
 		names := map[string]bool{}
-		for _, e := range bundle.Events {
+		for _, e := range made.Events {
 			names[e.Event] = true
 		}
-		if bundle.Version != apitest.Version || bundle.Schema.Database == 0 || bundle.Schema.Database != bundle.Schema.Program ||
-			!names["oauth.token_minted"] || len(bundle.Checks) < 3 || bundle.Serving != (h.pair == nil) {
+		if made.Version != apitest.Version || made.Schema.Database == 0 || made.Schema.Database != made.Schema.Program ||
+			!names["oauth.token_minted"] || len(made.Checks) < 3 || made.Serving != (h.pair == nil) {
 			t.Fatalf("%s", content)
 		}
-		has := func(want operator.BundleSetting) {
-			if !slices.Contains(bundle.Settings, want) {
-				t.Errorf("no %+v in %+v", want, bundle.Settings)
+		has := func(want bundle.Setting) {
+			if !slices.Contains(made.Settings, want) {
+				t.Errorf("no %+v in %+v", want, made.Settings)
 			}
 		}
-		has(operator.BundleSetting{Key: "OPENAPI_RATE_LIMIT_PER_TOKEN", Value: "60"})
-		has(operator.BundleSetting{Key: "SECRET_KEY", Given: true})
+		has(bundle.Setting{Key: "OPENAPI_RATE_LIMIT_PER_TOKEN", Value: "60"})
+		has(bundle.Setting{Key: "SECRET_KEY", Given: true})
 		if strings.Contains(string(content), "redacted") {
 			t.Error("a value is shown as redacted: it should not be there at all")
 		}

@@ -177,6 +177,18 @@ func (c *chromium) press(selector string) {
 	c.load(chromedp.Click(chromedp.CSS(selector)))
 }
 
+// arrives waits for a page to which a script of the page before it leads by itself.
+func (c *chromium) arrives(path string) {
+	c.t.Helper()
+	eventually(c.t, func() (bool, string) {
+		ctx, cancel := context.WithTimeout(c.ctx, patience)
+		defer cancel()
+		// Between two pages there is nothing to ask.
+		address, err := chromedp.Run(ctx, chromedp.Evaluate[string](`document.readyState === "complete" ? location.href : ""`))
+		return err == nil && address == c.server.URL+path, fmt.Sprintf("at %q: %v", address, err)
+	})
+}
+
 // at fails unless the address begins with path.
 func (c *chromium) at(path string) {
 	c.t.Helper()

@@ -134,6 +134,8 @@ type daMachine struct {
 	binary string
 	dir    string
 	said   *bytes.Buffer // everything that was printed, but what token prints
+	// environ goes before the environment in which nothing is set.
+	environ []string
 }
 
 // daBuild builds the command as a release does.
@@ -151,6 +153,7 @@ func daBuild(t *testing.T) string {
 func (m *daMachine) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(m.binary, args...)
 	cmd.Env = append(os.Environ(), "DIFYAUTH_CONFIG_DIR="+m.dir, "DIFYAUTH_HOST=", "DIFYAUTH_TOKEN=", "DIFYAUTH_STORE=file")
+	cmd.Env = append(cmd.Env, m.environ...)
 	return cmd
 }
 

@@ -22,23 +22,31 @@ type htDifyctl struct {
 	token string
 }
 
-// call sends one request byte for byte and holds the answer against what the client
-// does with it: one member of the wrong type and it crashes or drops the whole body.
-func (d htDifyctl) call(method, path, body string) apitest.Answer {
-	d.t.Helper()
+// request writes one as the client does.
+func (d htDifyctl) request(method, path, body, kind, accept string) string {
 	head := method + " /openapi/v1/" + path + " HTTP/1.1\r\n"
 	if d.token != "" {
 		head += "authorization: Bearer " + d.token + "\r\n"
 	}
 	if body != "" {
-		head += "content-type: application/json\r\n"
+		head += "content-type: " + kind + "\r\n"
 	}
-	head += "user-agent: difyctl/0.1.0-rc.1 (linux; x64; rc)\r\nConnection: keep-alive\r\nAccept: */*\r\nHost: " + strings.TrimPrefix(d.s.URL, "http://") +
+	head += "user-agent: difyctl/0.1.0-rc.1 (linux; x64; rc)\r\nConnection: keep-alive\r\nAccept: " + accept + "\r\nHost: " + strings.TrimPrefix(d.s.URL, "http://") +
 		"\r\nAccept-Encoding: gzip, deflate, br, zstd\r\n"
 	if method != http.MethodGet {
 		head += fmt.Sprintf("Content-Length: %d\r\n", len(body))
 	}
-	a := htAsk(d.t, d.s, head+"\r\n"+body)
+	return head + "\r\n" + body
+}
+
+// call sends one request byte for byte and holds the answer against what the client
+// does with it: one member of the wrong type and it crashes or drops the whole body.
+func (d htDifyctl) call(method, path, body string) apitest.Answer {
+	d.t.Helper()
+	a := htAsk(d.t, d.s, d.request(method, path, body, "application/json", "*/*"))
+	if v := dcRead(method, a); v.crash != "" {
+		d.t.Fatalf("%s %s crashes it: %s", method, path, v.crash)
+	}
 	if a.Status/100 == 3 {
 		d.t.Fatalf("%s %s is led to %q", method, path, a.Header.Get("Location"))
 	}
@@ -117,7 +125,11 @@ func (d htDifyctl) login(b *apitest.Browser) map[string]any {
 		URI      string `json:"verification_uri"`
 		Interval *int   `json:"interval"`
 	}
-	d.into(d.call(http.MethodPost, "oauth/device/code", `{"client_id":"difyctl","device_label":"difyctl on host"}`), &code)
+	asked := d.call(http.MethodPost, "oauth/device/code", `{"client_id":"difyctl","device_label":"difyctl on host"}`)
+	if exit, interval, wrong := dcCode(asked); exit != 0 || interval != 5 || wrong != "" {
+		d.t.Fatalf("%d %d %s", exit, interval, wrong)
+	}
+	d.into(asked, &code)
 	if code.Device == "" || code.User == "" || code.URI != d.s.URL+"/device" || code.Interval == nil || *code.Interval != 5 {
 		d.t.Fatalf("%+v", code)
 	}
@@ -128,7 +140,11 @@ func (d htDifyctl) login(b *apitest.Browser) map[string]any {
 		d.s.Clock.Advance(5 * time.Second)
 	}
 	allow(d.t, b, apitest.Codes{User: code.User})
-	return d.call(http.MethodPost, "oauth/device/token", poll).JSON(d.t)
+	won := d.call(http.MethodPost, "oauth/device/token", poll)
+	if got := dcPoll(won); got.next != "in" || got.wrong != "" {
+		d.t.Fatalf("%+v", got)
+	}
+	return won.JSON(d.t)
 }
 
 func TestDifyctlLogsInAndOut(t *testing.T) {
@@ -241,6 +257,13 @@ func TestDifyctlPolling(t *testing.T) {
 		if a.Status != http.StatusBadRequest || a.Body != `{"error":"`+word+`"}` {
 			t.Fatalf("%d %s instead of %s", a.Status, a.Body, word)
 		}
+		want := map[string]string{"authorization_pending": "poll", "slow_down": "slower"}[word]
+		if want == "" {
+			want = "out"
+		}
+		if got := dcPoll(a); got.next != want || want == "out" && got.exit != 4 {
+			t.Fatalf("%s: %+v", word, got)
+		}
 	}
 	t.Run("an unknown code is no 404 and goes on being expired", func(t *testing.T) {
 		for range 3 {
@@ -276,7 +299,7 @@ func TestDifyctlPolling(t *testing.T) {
 		allow(t, b, c)
 		stores.set("tokens", htFails)
 		for _, pause := range []time.Duration{1, 2, 4, 8} {
-			if a := poll(c); a.Status != http.StatusServiceUnavailable || a.JSON(t)["error"] != "temporarily_unavailable" {
+			if a := poll(c); a.Status != http.StatusServiceUnavailable || a.JSON(t)["error"] != "temporarily_unavailable" || dcPoll(a).next != "again" {
 				t.Fatalf("%d %s", a.Status, a.Body)
 			}
 			s.Clock.Advance(pause * time.Second)

@@ -166,8 +166,8 @@ func TestCSRFOnEveryConsoleWrite(t *testing.T) {
 	}
 	covered := map[string]string{}
 	run := func(s *apitest.Server, w tkWrite) {
-		covered[cmp.Or(w.pattern, w.path)] = w.class
-		t.Run("W-14 "+w.path, func(t *testing.T) { tkRefusesForgery(t, s, w) })
+		covered[cmp.Or(w.method, http.MethodPost)+" "+cmp.Or(w.pattern, w.path)] = w.class
+		t.Run("W-14 "+cmp.Or(w.method, http.MethodPost)+" "+w.path, func(t *testing.T) { tkRefusesForgery(t, s, w) })
 	}
 
 	// What is bound to a session.
@@ -231,6 +231,7 @@ func TestCSRFOnEveryConsoleWrite(t *testing.T) {
 		w.cookie, w.token, w.foreign = "presession="+presession, before, []string{stranger, csrf(other)}
 		return w
 	})
+	tkAppWrites(t, s, run, signed)
 	run(s, signed(tkWrite{path: "/account/security/end", class: "pageSignedWrite", fields: url.Values{}, done: gone(other)}))
 	other = tkSignIn(t, s, false)
 	run(s, signed(tkWrite{path: "/account/security", class: "pageSignedWrite", done: gone(session),
@@ -290,14 +291,14 @@ func tkPresession(t *testing.T, s *apitest.Server, path string) (value, csrf str
 }
 
 // tkCookieWrites reads the route table for rows that change something and are carried
-// by a cookie, and gives their classes by path.
+// by a cookie, and gives their classes by method and path.
 func tkCookieWrites(t *testing.T) map[string]string {
 	t.Helper()
 	bearing := map[string]string{"cookie write": "cookieWrite", "cookie or none": "cookieLoose", "sign-in": "signIn", "form": "pageWrite", "signed-in form": "pageSignedWrite"}
 	found := map[string]string{}
 	for _, r := range httpapi.Routes() {
 		if class := bearing[r.Caller]; class != "" {
-			found[r.Path] = class
+			found[r.Method+" "+r.Path] = class
 		}
 	}
 	return found

@@ -58,6 +58,7 @@ func TestDeviceAuthorizationRequest(t *testing.T) {
 		{"DF-3 control character", "a\x00b", "", http.StatusBadRequest},
 		{"DF-3 line separator", "a\u2028b", "", http.StatusBadRequest},
 		{"DF-3 bidi override", "a\u202eb", "", http.StatusBadRequest},
+		{"DF-3 a zero-width space alone", "\u200b", "", http.StatusBadRequest},
 		{"DF-3 decomposed is stored composed", "cafe\u0301", "café", http.StatusOK},
 		{"DF-3 trimmed", "  lap top  ", "lap top", http.StatusOK},
 	}

@@ -160,6 +160,7 @@ func (f *dvFaults) wrap(s *app.Stores) {
 	s.Accounts, s.Workspaces, s.Tokens = sqlstore.Accounts{DB: db}, sqlstore.Workspaces{DB: db}, sqlstore.Tokens{DB: db}
 	s.Console, s.Installation, s.Audit = sqlstore.Console{DB: db}, sqlstore.Installation{DB: db}, sqlstore.Audit(db)
 	s.Access, s.Members = sqlstore.Access{DB: db}, sqlstore.Members{DB: db}
+	s.Apps, s.Runs = sqlstore.Apps{DB: db}, sqlstore.Runs{DB: db}
 	s.Grants = &dvGrants{Store: s.Grants, f: f}
 	s.Counters = &dvCounters{Store: s.Counters, f: f}
 }

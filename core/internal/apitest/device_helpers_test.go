@@ -64,7 +64,9 @@ func awaitEvents(t testing.TB, s *apitest.Server, name string, want int) {
 // eventually repeats a question for what a worker of the server does by its own tick.
 func eventually(t testing.TB, ask func() (done bool, otherwise string)) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	pause := time.Millisecond // most of what is awaited is there at once: many small waits add up
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(pause) {
+		pause = min(2*pause, 20*time.Millisecond)
 		done, otherwise := ask()
 		if done {
 			return

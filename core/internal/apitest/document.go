@@ -46,36 +46,49 @@ func (c checked) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil || !httpapi.InDocument(req.URL.Path) || req.Method == http.MethodOptions {
 		return res, err // a preflight is no route's
 	}
-	if strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {
-		return res, nil // what never ends is not read here
-	}
-	answer, err := io.ReadAll(res.Body)
-	_ = res.Body.Close()
-	if err != nil {
+	e := Exchange{Method: req.Method, URL: req.URL, Header: req.Header, Status: res.StatusCode, Answer: res.Header}
+	if e.Body, e.Unread, err = sent(req); err != nil {
 		return nil, err
 	}
-	res.Body = io.NopCloser(bytes.NewReader(answer))
-	var sent []byte
-	if req.GetBody != nil {
-		body, err := req.GetBody()
+	if e.streams() { // what may never end is looked at while it is read
+		res.Body = &watched{ReadCloser: res.Body, of: e, tell: misfit}
+	} else {
+		e.AnswerBody, err = io.ReadAll(res.Body)
+		_ = res.Body.Close()
 		if err != nil {
 			return nil, err
 		}
-		if sent, err = io.ReadAll(body); err != nil {
-			return nil, err
-		}
+		res.Body = io.NopCloser(bytes.NewReader(e.AnswerBody))
 	}
 	doc, err := document()
 	if err == nil {
-		err = doc.Check(Exchange{Method: req.Method, URL: req.URL, Header: req.Header, Body: sent, Status: res.StatusCode, Answer: res.Header, AnswerBody: answer})
+		err = doc.Check(e)
 	}
 	if err != nil {
-		misfits.Lock()
-		defer misfits.Unlock()
-		misfits.list = append(misfits.list, err.Error())
-		return nil, err
+		_ = res.Body.Close()
+		return nil, misfit(err)
 	}
 	return res, nil
+}
+
+// sent gives the body of a request; one that can be read once alone is not looked at.
+func sent(req *http.Request) (body []byte, unread bool, err error) {
+	if req.GetBody == nil {
+		return nil, req.Body != nil && req.Body != http.NoBody, nil
+	}
+	again, err := req.GetBody()
+	if err != nil {
+		return nil, false, err
+	}
+	body, err = io.ReadAll(again)
+	return body, false, err
+}
+
+func misfit(err error) error {
+	misfits.Lock()
+	defer misfits.Unlock()
+	misfits.list = append(misfits.list, err.Error())
+	return err
 }
 
 // document is that of the Enterprise Edition, which lists all that the other answers too;
@@ -97,7 +110,12 @@ type Exchange struct {
 	Status     int
 	Answer     http.Header
 	AnswerBody []byte
+	// Unread: the request's body is not known.
+	Unread bool
 }
+
+// streams: the answer is a stream of events, and AnswerBody is not its.
+func (e Exchange) streams() bool { return e.Answer.Get("Content-Type") == eventStream }
 
 func (e Exchange) misfit(format string, args ...any) error {
 	return fmt.Errorf("M-27 %s %s answered %d %s: %s", e.Method, e.URL.Path, e.Status, e.AnswerBody, fmt.Sprintf(format, args...))
@@ -147,7 +165,7 @@ func (c *Contract) Check(e Exchange) error {
 		method = "get"
 	}
 	op := ops[method]
-	if op == nil {
+	if op == nil || e.Method != strings.ToUpper(e.Method) || e.Method == http.MethodHead && streams(op) {
 		return c.checkUnlisted(e)
 	}
 	status := strconv.Itoa(e.Status)
@@ -176,6 +194,12 @@ func (c *Contract) Check(e Exchange) error {
 		return nil // what is refused may be anything
 	}
 	return c.checkRequest(e, op, pointer("paths", path, method))
+}
+
+// streams: such a GET answers no HEAD.
+func streams(op *openapi.Operation) bool {
+	res := op.Responses[strconv.Itoa(http.StatusOK)]
+	return res != nil && res.Content[eventStream].Schema != nil
 }
 
 // notServed recognizes the answer of an address that this installation does not have.
@@ -226,6 +250,9 @@ func (c *Contract) checkAnswer(e Exchange, res *openapi.Response, place string) 
 	if _, ok := res.Content[media]; !ok {
 		return e.misfit("the document does not list its content type %q", media)
 	}
+	if e.streams() {
+		return nil // watched looks at each event
+	}
 	return c.validate(e, place+pointer("content", media, "schema"), e.AnswerBody, "the answer")
 }
 
@@ -246,7 +273,7 @@ func (c *Contract) checkRequest(e Exchange, op *openapi.Operation, place string)
 			return err
 		}
 	}
-	if op.Body == nil {
+	if op.Body == nil || e.Unread {
 		return nil
 	}
 	media, _, _ := strings.Cut(e.Header.Get("Content-Type"), ";")
@@ -259,7 +286,7 @@ func (c *Contract) checkRequest(e Exchange, op *openapi.Operation, place string)
 	if media == "application/json" {
 		return c.validate(e, place, e.Body, "the request")
 	}
-	values, err := url.ParseQuery(string(e.Body))
+	values, err := e.form(media)
 	if err != nil {
 		return e.misfit("it was served with a form that cannot be read: %v", err)
 	}

@@ -43,6 +43,18 @@ func docServed(t testing.TB, s *apitest.Server) []byte {
 	return []byte(a.Body)
 }
 
+// docRoutes are the routes of a table that the document describes.
+func docRoutes(routes []httpapi.Route) (list []string) {
+	parameter := regexp.MustCompile(`:([a-z_]+)`)
+	for _, r := range routes {
+		if httpapi.InDocument(r.Path) {
+			list = append(list, r.Method+" "+parameter.ReplaceAllString(r.Path, "{$1}"))
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
 func TestDocumentOfTheAPI(t *testing.T) {
 	s := apitest.Start(t, unlimited(), apitest.Set("CONSOLE_API_URL", "https://sso.example.com"))
 	raw := docServed(t, s)
@@ -51,16 +63,34 @@ func TestDocumentOfTheAPI(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Run("M-27 it lists exactly the routes of the edition", func(t *testing.T) {
-		var want []string
-		parameter := regexp.MustCompile(`:([a-z_]+)`)
-		for _, r := range httpapi.Routes() {
-			if strings.HasPrefix(r.Path, "/openapi/v1/") || strings.HasPrefix(r.Path, "/console/api/") || strings.HasPrefix(r.Path, "/.well-known/") {
-				want = append(want, r.Method+" "+parameter.ReplaceAllString(r.Path, "{$1}"))
-			}
+		if got := contract.Routes(); len(got) < 25 {
+			t.Errorf("%d routes", len(got))
 		}
-		slices.Sort(want)
-		if diff := cmp.Diff(want, contract.Routes()); diff != "" || len(want) < 25 {
-			t.Errorf("%d routes, %s", len(want), diff)
+		if diff := cmp.Diff(docRoutes(httpapi.Routes()), contract.Routes()); diff != "" {
+			t.Error(diff)
+		}
+	})
+	t.Run("M-27 so it does in the Enterprise Edition", func(t *testing.T) {
+		contract, err := apitest.NewContract(docServed(t, apitest.Start(t, unlimited(), apitest.Enterprise(t))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		own := docRoutes(httpapi.EnterpriseRoutes())
+		if diff := cmp.Diff(docRoutes(slices.Concat(httpapi.Routes(), httpapi.EnterpriseRoutes())), contract.Routes()); diff != "" || len(own) < 2 {
+			t.Errorf("%v %s", own, diff)
+		}
+	})
+	t.Run("M-27 its examples fit what they are examples of, and no operation lacks one", func(t *testing.T) {
+		whole, err := httpapi.Document(&url.URL{Scheme: "http", Host: "x"}, apitest.Version, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		contract, err := apitest.NewContract(whole)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, problem := range contract.Examples("meta", "oauth", "account", "apps", "permitted-external-apps", "workspaces", "console") {
+			t.Error(problem)
 		}
 	})
 	t.Run("M-27 it names this installation and nothing of the request", func(t *testing.T) {
@@ -172,4 +202,82 @@ func TestExchangesThatDoNotFit(t *testing.T) {
 			t.Errorf("%v", got)
 		}
 	})
+}
+
+// A document with a stream, a choice and a file, as rows of apps describe themselves.
+const docOfStreams = `{"openapi":"3.1.1","info":{"title":"x","version":"1"},"components":{},"paths":{"/openapi/v1/run":{"post":{"tags":["apps"],"summary":"s","operationId":"a","security":[],
+	"responses":{"200":{"description":"OK","content":{"text/event-stream":{"schema":{"type":"string"},"example":"data: {\"event\":\"x\"}\n\n"},
+		"application/json":{"schema":{"type":"object"},"example":7}}}}}},
+	"/openapi/v1/upload":{"post":{"tags":["apps"],"summary":"s","operationId":"b","security":[],"requestBody":{"required":true,"content":{"multipart/form-data":{"schema":
+		{"type":"object","required":["file"],"properties":{"file":{"type":"string"}}}}}},"responses":{"201":{"description":"Created","content":{"application/json":{"schema":{}}}}}}}}}`
+
+func TestStreamsAndFilesAreChecked(t *testing.T) {
+	contract, err := apitest.NewContract([]byte(docOfStreams))
+	if err != nil {
+		t.Fatal(err)
+	}
+	exchange := func(path, media string, status int, sent string, header ...string) apitest.Exchange {
+		e := apitest.Exchange{Method: http.MethodPost, URL: &url.URL{Path: "/openapi/v1/" + path}, Header: http.Header{}, Body: []byte(sent), Status: status, Answer: http.Header{"Content-Type": {media}}}
+		if len(header) > 0 {
+			e.Header.Set("Content-Type", header[0])
+		}
+		if media == "application/json" {
+			e.AnswerBody = []byte(`{}`)
+		}
+		return e
+	}
+	part := func(name string) string {
+		return "--b\r\nContent-Disposition: form-data; name=\"" + name + "\"; filename=\"x\"\r\n\r\n\xff\r\n--b--\r\n"
+	}
+	const many = "multipart/form-data; boundary=b"
+	for _, tc := range []struct {
+		name string
+		e    apitest.Exchange
+		want string
+	}{
+		{"a stream where one is described", exchange("run", "text/event-stream", 200, ""), ""},
+		{"JSON in its place", exchange("run", "application/json", 200, ""), ""},
+		{"a stream where none is described", exchange("upload", "text/event-stream", 201, part("file"), many), "content type"},
+		{"a file", exchange("upload", "application/json", 201, part("file"), many), ""},
+		{"a part of another name", exchange("upload", "application/json", 201, part("files"), many), "missing property 'file'"},
+		{"no multipart", exchange("upload", "application/json", 201, "file=x", many), "missing property 'file'"},
+	} {
+		t.Run("M-27 "+tc.name, func(t *testing.T) {
+			switch err := contract.Check(tc.e); {
+			case tc.want == "" && err != nil:
+				t.Error(err)
+			case tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)):
+				t.Errorf("got %v, wanted %q", err, tc.want)
+			}
+		})
+	}
+	t.Run("M-27 an example that does not fit, and one that is missing", func(t *testing.T) {
+		got := strings.Join(contract.Examples("apps"), "\n")
+		if !strings.Contains(got, "run/post/responses/200/content/application~1json") || !strings.Contains(got, "upload/post/responses/201/content/application~1json: has no example") ||
+			strings.Contains(got, "event-stream") || strings.Contains(got, "multipart") {
+			t.Error(got)
+		}
+		if got := contract.Examples(); len(got) != 1 {
+			t.Error(got)
+		}
+	})
+}
+
+func TestEventsAreCheckedAsTheyAreRead(t *testing.T) {
+	for _, tc := range []struct{ name, stream, want string }{
+		{"whole ones", "data: {\"event\":\"message\",\"answer\":\"a\"}\n\nevent: ping\n\ndata: {\"event\":\"error\",\"status\":502}\n\n", ""},
+		{"none", "", ""},
+		{"the last without its blank line", "data: {\"event\":\"message\"}\n", "ends within an event"},
+		{"no JSON", "data: hello\n\n", "no JSON object"},
+		{"no name", "data: {}\n\n", "with its name"},
+		{"a status that is a text", "data: {\"event\":\"error\",\"status\":\"502\"}\n\n", "no JSON object"},
+		{"two lines", "data: {\"event\":\"x\"}\ndata: {}\n\n", "no line of data"},
+		{"a comment", ": hi\n\n", "no line of data"},
+	} {
+		t.Run("M-27 "+tc.name, func(t *testing.T) {
+			if err := apitest.CheckEvents(strings.NewReader(tc.stream)); tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
+				t.Errorf("got %v, wanted %q", err, tc.want)
+			}
+		})
+	}
 }

@@ -28,7 +28,8 @@ var flNeedRedis = []string{
 	"GET /openapi/v1/_ready",
 	"POST /openapi/v1/oauth/device/code", "POST /openapi/v1/oauth/device/token", "GET /openapi/v1/oauth/device/lookup",
 	"POST /openapi/v1/oauth/device/approve", "POST /openapi/v1/oauth/device/deny", "GET /openapi/v1/oauth/device/approval-context",
-	"DELETE /openapi/v1/account/sessions/self", // the session is ended, and its tombstone is missing
+	// Sessions are ended, and their tombstones are missing.
+	"DELETE /openapi/v1/account/sessions/self", "DELETE /openapi/v1/account/sessions",
 	"POST /console/api/setup", "POST /console/api/login",
 	"POST /console/api/account/password", // the present one is asked for, within the limits of a sign-in
 	"POST /setup", "POST /signin", "POST /device", "POST /device/authorize",

@@ -11,7 +11,10 @@ import (
 	"testing"
 
 	"github.com/dify-sso/dify-sso/core/internal/apitest"
+	"github.com/dify-sso/dify-sso/core/internal/app"
+	"github.com/dify-sso/dify-sso/core/internal/apps"
 	"github.com/dify-sso/dify-sso/core/internal/httpapi"
+	"github.com/dify-sso/dify-sso/core/internal/run"
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/pkg/canon"
 	"github.com/dify-sso/dify-sso/pkg/testserver"
@@ -40,13 +43,33 @@ var flBearers = map[string]flTrips{
 	"DELETE " + sessionsPath:           {store: []string{flEnter, flBury}, sql: []string{"BEGIN", "INSERT subject_epochs", "INSERT subject_epochs", "UPDATE oauth_access_tokens", "SELECT oauth_access_tokens", "INSERT audit_events", "COMMIT"}},
 	"DELETE " + sessionsPath + "/self": {store: []string{flEnter, flBury}, sql: flEnd},
 	"DELETE " + sessionsPath + "/:id":  {store: []string{flEnter, flBury}, sql: flEnd},
+	// An app is asked for once, with its workspace and what the caller is to both; a list counts
+	// and reads.
+	"GET " + apPath:                    {store: []string{flEnter}, sql: []string{"SELECT memberships", "SELECT apps", "SELECT apps"}},
+	"GET " + apPath + "/:app/describe": {store: []string{flEnter}, sql: []string{"SELECT apps"}},
+	// A task and a workflow run are looked up among the caller's own.
+	"POST " + apPath + "/:app/tasks/:task/stop":                   {store: []string{flEnter}, sql: []string{"SELECT apps", "SELECT app_runs"}},
+	"GET " + apPath + "/:app/tasks/:run/events":                   {store: []string{flEnter}, sql: []string{"SELECT apps", "SELECT app_runs"}},
+	"POST " + apPath + "/:app/files/upload":                       {store: []string{flEnter}, sql: []string{"SELECT apps"}},
+	"GET " + apPath + "/:app/form/human_input/:token":             {store: []string{flEnter}, sql: []string{"SELECT apps"}},
+	"POST " + apPath + "/:app/form/human_input/:token":            {store: []string{flEnter}, sql: []string{"SELECT apps"}},
+	"DELETE " + apPath + "/:app/conversations/:conversation":      {store: []string{flEnter}, sql: []string{"SELECT apps"}},
+	"GET " + apPath + "/:app/export":                              {store: []string{flEnter}, sql: []string{"SELECT apps"}},
+	"GET " + apPath + "/:app/check-dependencies":                  {store: []string{flEnter}, sql: []string{"SELECT apps"}},
+	"POST " + wsPath + "/:workspace/apps/imports":                 {store: []string{flEnter}, sql: []string{"SELECT memberships"}},
+	"POST " + wsPath + "/:workspace/apps/imports/:import/confirm": {store: []string{flEnter}, sql: []string{"SELECT memberships"}},
+	// What is written once a task is named belongs to the run.
+	"POST " + apPath + "/:app/run":                 {store: []string{flEnter}, sql: []string{"SELECT apps"}},
+	"POST " + apPath + "/:app/chat-messages":       {store: []string{flEnter}, sql: []string{"SELECT apps"}},
+	"POST " + apPath + "/:app/completion-messages": {store: []string{flEnter}, sql: []string{"SELECT apps"}},
+	"POST " + apPath + "/:app/workflows/run":       {store: []string{flEnter}, sql: []string{"SELECT apps"}},
 	// A workspace is asked for once, and again by what acts in it, behind its lock.
 	"GET " + wsPath:                                      {store: []string{flEnter}, sql: []string{"SELECT memberships"}},
 	"GET " + wsPath + "/:workspace":                      {store: []string{flEnter}, sql: []string{"SELECT memberships"}},
 	"POST " + wsPath + "/:workspace/switch":              {store: []string{flEnter}, sql: []string{"SELECT memberships", "BEGIN", "UPDATE accounts", "SELECT memberships", "COMMIT"}},
 	"GET " + wsPath + "/:workspace/members":              {store: []string{flEnter}, sql: []string{"SELECT memberships", "SELECT memberships", "SELECT memberships"}},
 	"POST " + wsPath + "/:workspace/members":             {store: []string{flEnter, flLimit}, sql: slices.Concat(flManage, []string{"INSERT accounts", "SELECT memberships", "SELECT oauth_access_tokens", "INSERT memberships", "INSERT invitations"}, flManaged)},
-	"DELETE " + wsPath + "/:workspace/members/:member":   {store: []string{flEnter}, sql: slices.Concat(flManage, []string{"SELECT memberships", "UPDATE accounts", "DELETE memberships", "DELETE invitations", "DELETE accounts"}, flManaged)},
+	"DELETE " + wsPath + "/:workspace/members/:member":   {store: []string{flEnter}, sql: slices.Concat(flManage, []string{"SELECT memberships", "UPDATE accounts", "DELETE memberships", "DELETE invitations", "DELETE app_access", "DELETE accounts"}, flManaged)},
 	"PUT " + wsPath + "/:workspace/members/:member/role": {store: []string{flEnter}, sql: slices.Concat(flManage, flRole, flManaged)},
 	"PATCH " + wsPath + "/:workspace/members/:member":    {store: []string{flEnter}, sql: slices.Concat(flManage, flRole, flManaged)},
 }
@@ -77,7 +100,10 @@ type flCounted struct {
 func flCount(t *testing.T, options ...apitest.Option) *flCounted {
 	t.Helper()
 	s := &flCounted{dvFaults: &dvFaults{}}
-	options = append(options, faProxied, apitest.Wrap(s.wrap))
+	options = append(options, faProxied, apitest.Wrap(func(st *app.Stores) {
+		s.wrap(st)
+		st.Runtimes = map[apps.Runtime]run.Runtime{apps.RuntimeDify: mxRuntime{}, apps.RuntimeEcho: mxRuntime{}}
+	}))
 	if apitest.OnFleet() {
 		address, prefix := testserver.Redis(t)
 		r := apitest.RedisAt(t, address, prefix)
@@ -149,23 +175,42 @@ func TestStoreTripsOfABearer(t *testing.T) {
 				_, _ = tkLogin(t, s.Server, b, "another")
 				ask(t, http.MethodGet, faVerify, bearer, http.StatusOK)
 				path, body, status := strings.ReplaceAll(path, ":id", id), flBodies[name], http.StatusOK
+				if method == http.MethodPost && body != "" {
+					status = http.StatusCreated
+				}
+				line, media := htTable[name], "application/json"
+				if strings.Contains(path, "/apps") { // asked as the matrix asks it
+					desk := s.NewApp(t, apps.App{WorkspaceID: w.id, Mode: line.mode, APIEnabled: true})
+					path = strings.Replace(path, ":app", desk.ID, 1) + "?" + strings.ReplaceAll(line.query, ":workspace", w.id)
+					body, status = line.json, line.roles[0]
+					if line.parts != "" {
+						body, media = tsForm("x.txt", "text/plain", line.parts), tsMultipart
+					}
+				}
 				if strings.Contains(path, ":workspace") {
 					member := addAccount(t, s.Server, canon.NewID()+"@example.com")
 					w.join(t, w.id, member, "normal")
 					path = strings.NewReplacer(":workspace", w.id, ":member", member).Replace(path)
 				}
-				if method == http.MethodPost && body != "" {
-					status = http.StatusCreated
-				}
+				path = htPath(path)
 				s.costs(t, want, func() {
 					if body == "" {
 						ask(t, method, path, bearer, status)
 						return
 					}
-					wantAnswer(t, s.Call(t, method, path, body, "Authorization", "Bearer "+bearer, "Content-Type", "application/json"), status, "")
+					wantAnswer(t, s.Call(t, method, path, body, "Authorization", "Bearer "+bearer, "Content-Type", media), status, "")
 				})
 			})
 		}
+	})
+	t.Run("TK-25 an app, asked for with a bearer that nobody remembers: one statement for each of them", func(t *testing.T) {
+		fresh, _ := tkLogin(t, s.Server, b, "fresh")
+		desk := s.NewApp(t, apps.App{WorkspaceID: w.id, APIEnabled: true})
+		path := apDescribe(desk.ID, "fields=info")
+		s.costs(t, flTrips{store: []string{flEnter, flRemember}, sql: []string{"SELECT oauth_access_tokens", "SELECT apps"}}, func() { ask(t, http.MethodGet, path, fresh, http.StatusOK) })
+		s.costs(t, flTrips{store: []string{flEnter}, sql: []string{"SELECT apps"}}, func() { ask(t, http.MethodGet, path, fresh, http.StatusOK) })
+		s.costs(t, flTrips{store: []string{flEnter}}, func() { ask(t, http.MethodGet, apDescribe("x", ""), fresh, http.StatusNotFound) })
+		s.costs(t, flTrips{store: []string{flEnter}, sql: []string{"SELECT apps"}}, func() { ask(t, http.MethodGet, apDescribe(desk.ID, ""), fresh, http.StatusOK) })
 	})
 	live, _ := tkLogin(t, s.Server, b, "live")
 	verify := func(t *testing.T, bearer string, status int) func() {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/dify-sso/dify-sso/core/internal/apitest"
+	"github.com/dify-sso/dify-sso/core/internal/apps"
 	"github.com/dify-sso/dify-sso/core/internal/authz"
 	"github.com/dify-sso/dify-sso/core/internal/httpapi"
 	"github.com/dify-sso/dify-sso/core/internal/limits"
@@ -87,9 +88,20 @@ func (faPlaces) Place(context.Context, string, string) (workspace.Membership, er
 	return workspace.Membership{}, workspace.ErrNotFound
 }
 
+// faApps is for those that name an app.
+type faApps struct{}
+
+func (faApps) Place(context.Context, string, string) (*apps.Place, error) {
+	return nil, apps.ErrNotFound
+}
+
 type faTokens map[secret.Digest]token.Identity
 
 // ResolveKnown implements authz.Tokens.
+func (m faTokens) Resolve(ctx context.Context, kind token.Kind, d secret.Digest) (token.Identity, error) {
+	return m.ResolveKnown(ctx, kind, d, token.Remembered{}, true)
+}
+
 func (m faTokens) ResolveKnown(_ context.Context, kind token.Kind, d secret.Digest, _ token.Remembered, _ bool) (token.Identity, error) {
 	who, ok := m[d]
 	if !ok {
@@ -128,7 +140,7 @@ func faStub(t testing.TB) string {
 	}
 	bearer, err := authz.New(authz.Deps{
 		Kinds: kinds, Limits: table, Recorder: recorder, Now: time.Now, Gate: memstore.Gate{Counters: counters, Bearers: memstore.NewBearers(100)},
-		Places: faPlaces{},
+		Places: faPlaces{}, Apps: faApps{},
 		Tokens: faTokens{
 			secret.DigestOf(faAccount):  person(token.AccountSubject("018f0000-0000-7000-8000-000000000001", "ada@example.com"), "Ada Müller, 100% & \r\nX-Evil: 1"),
 			secret.DigestOf(faExternal): person(token.Subject{Issuer: "https://idp.example.com/a", ID: "röck|7", Email: "röck@example.com"}, ""),

@@ -118,7 +118,7 @@ func pgPicture(c *chromium, name string) {
 const pgMeasure = `(() => {
   const wrong = [], say = (what, e) => wrong.push(what + ": " + e.outerHTML.slice(0, 120));
   const shown = (e) => e.getClientRects().length > 0 && !e.closest(".hidden, .skip") && !(e.closest("thead") && getComputedStyle(e.closest("thead")).position === "absolute");
-  const words = (e) => e.matches("select, input:not([type=checkbox])") || [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
+  const words = (e) => e.matches("select, textarea, input:not([type=checkbox])") || [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
   if (document.documentElement.scrollWidth > innerWidth) wrong.push("wider than the window: " + document.documentElement.scrollWidth);
   if (document.querySelectorAll("h1").length !== 1) wrong.push("not one h1");
   for (const e of document.querySelectorAll("body *")) {
@@ -126,11 +126,11 @@ const pgMeasure = `(() => {
     if (e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).display !== "inline" && e.tagName !== "INPUT") say("cut", e);
     const size = getComputedStyle(e).fontSize;
     if (!["14px", "16px", "24px", "32px"].includes(size) && words(e)) say("size " + size, e);
-    if (e.matches("a, button, select, input:not([type=hidden])")) {
+    if (e.matches("a, button, select, textarea, input:not([type=hidden])")) {
       const box = (e.type === "checkbox" ? e.closest("label") : e).getBoundingClientRect();
       if (box.height < 44 || box.width < 24) say("target of " + box.width + " by " + box.height, e);
     }
-    if (e.matches("select, input:not([type=hidden])") && !(e.labels && e.labels.length === 1)) say("no label", e);
+    if (e.matches("select, textarea, input:not([type=hidden])") && !(e.labels && e.labels.length === 1)) say("no label", e);
     for (const id of (e.getAttribute("aria-describedby") || "").split(" ").filter(Boolean))
       if (!document.getElementById(id)) say("described by nothing", e);
   }

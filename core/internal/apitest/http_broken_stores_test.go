@@ -35,7 +35,7 @@ type htStores map[string]*atomic.Int32
 
 func htNewStores() htStores {
 	s := htStores{}
-	for _, name := range []string{"accounts", "workspaces", "members", "tokens", "access", "console", "installation", "audit", "grants", "counters", "usage", "cleanup"} {
+	for _, name := range []string{"accounts", "workspaces", "members", "apps", "runs", "tokens", "access", "console", "installation", "audit", "grants", "counters", "usage", "cleanup"} {
 		s[name] = &atomic.Int32{}
 	}
 	return s
@@ -46,6 +46,7 @@ func (s htStores) set(name string, m htMode) { s[name].Store(int32(m)) }
 func (s htStores) wrap(st *app.Stores) {
 	on := func(name string) sqldb.DB { return htDB{st.DB, htFault{s[name]}} }
 	st.Accounts, st.Workspaces = sqlstore.Accounts{DB: on("accounts")}, sqlstore.Workspaces{DB: on("workspaces")}
+	st.Apps, st.Runs = sqlstore.Apps{DB: on("apps")}, sqlstore.Runs{DB: on("runs")}
 	st.Tokens, st.Console = htTokens{sqlstore.Tokens{DB: on("tokens")}, htFault{s["usage"]}}, sqlstore.Console{DB: on("console")}
 	st.Access, st.Members = sqlstore.Access{DB: on("access")}, sqlstore.Members{DB: on("members")}
 	st.Installation, st.Audit = sqlstore.Installation{DB: on("installation")}, sqlstore.Audit(on("audit"))

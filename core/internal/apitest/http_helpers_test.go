@@ -74,13 +74,18 @@ func (c *htConn) wantClosed() {
 	}
 }
 
-// htAsk sends one request as bytes and reads its one answer.
+// htAsk sends one request as bytes and reads its one answer, which is held against the
+// API's document like everybody's.
 func htAsk(t testing.TB, s *apitest.Server, request string) apitest.Answer {
 	t.Helper()
 	c := htDial(t, s.URL)
 	c.send(request)
 	method, _, _ := strings.Cut(request, " ")
-	return c.read(method)
+	a := c.read(method)
+	if err := apitest.CheckRaw(request, a); err != nil {
+		t.Fatal(err)
+	}
+	return a
 }
 
 // wantFailureShape checks what holds for every answer that is not 2xx (M-8): integer

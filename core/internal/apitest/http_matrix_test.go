@@ -4,15 +4,16 @@ package apitest_test
 
 import (
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/dify-sso/dify-sso/core/internal/apitest"
+	"github.com/dify-sso/dify-sso/core/internal/app"
+	"github.com/dify-sso/dify-sso/core/internal/apps"
 	"github.com/dify-sso/dify-sso/core/internal/httpapi"
+	"github.com/dify-sso/dify-sso/core/internal/run"
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/pkg/canon"
 )
@@ -22,8 +23,9 @@ type mxCaller struct {
 	name string
 	as   htCaller // whose column of the table it has where rows tell no more
 	role int      // of htRequest.roles, counted from one
-	// external: a person without an account, whom the Enterprise Edition alone knows.
-	external bool
+	// external: a person without an account, whom the Enterprise Edition alone knows; shut:
+	// the app that they name is for members alone.
+	external, shut bool
 }
 
 var mxCallers = []mxCaller{
@@ -42,6 +44,24 @@ var mxCallers = []mxCaller{
 	{name: "dfoe_", as: htGarbage},
 	{name: "garbage", as: htGarbage},
 	{name: "external", as: htGarbage, external: true},
+	{name: "external, not let in", as: htGarbage, external: true, shut: true},
+}
+
+// mxLine is a route's line of the table.
+func mxLine(t testing.TB, route httpapi.Route) htRequest {
+	t.Helper()
+	key := route.Method + " " + route.Path
+	line, ok := htTable[key]
+	if !ok {
+		line, ok = htEnterprise[key]
+	}
+	if !ok {
+		t.Fatalf("%s has no line in the table (htTable or htEnterprise of http_routes_test.go)", key)
+	}
+	if route.Caller == "bearer" && slices.Contains(route.Subjects, token.SubjectAccount) && (route.App || strings.Contains(route.Path, ":workspace")) && line.roles == [4]int{} {
+		t.Fatalf("%s names a workspace or an app, and its line does not tell roles apart", key)
+	}
+	return line
 }
 
 var mxMethods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
@@ -90,16 +110,33 @@ func mxWant(t testing.TB, route httpapi.Route, r htRequest, who mxCaller) mxWord
 		}
 		want = r.want
 	}
-	if who.external && route.Caller == "bearer" {
-		if !slices.Contains(route.Subjects, token.SubjectExternal) {
-			return mxWord{status: http.StatusForbidden, code: "wrong_surface"}
+	if route.Caller == "bearer" && (who.external || who.role > 0) {
+		kind := token.SubjectAccount
+		if who.external {
+			kind = token.SubjectExternal
 		}
-		return mxWord{status: want[htLive]}
+		switch {
+		case !slices.Contains(route.Subjects, kind):
+			return mxWord{status: http.StatusForbidden, code: "wrong_surface"}
+		case who.external && route.App && who.shut:
+			return mxWord{status: http.StatusNotFound, code: "app_not_found"}
+		case who.external && r.roles != [4]int{}:
+			return mxWord{status: r.roles[2]}
+		case who.external:
+			return mxWord{status: want[htLive]}
+		}
 	}
 	word := mxWord{status: want[who.as]}
 	if r.roles != [4]int{} && who.role > 0 {
 		word.status = r.roles[who.role-1]
-		word.code = map[int]string{http.StatusForbidden: "insufficient_workspace_role", http.StatusNotFound: "workspace_not_found"}[word.status]
+		switch {
+		case word.status == http.StatusForbidden:
+			word.code = "insufficient_workspace_role"
+		case who.role == 4 && route.App:
+			word.code = "app_not_found"
+		case who.role == 4:
+			word.code = "workspace_not_found"
+		}
 		return word
 	}
 	word.code = mxCode(route.Caller, who, word.status)
@@ -125,15 +162,18 @@ func mxCode(class string, who mxCaller, status int) string {
 type mxWorld struct {
 	*htSender
 	workspace string
-	browsers  map[int]*apitest.Browser // by role, while they are signed in
-	live      map[int]string           // tokens that no request has ended yet
-	dead      map[string]string        // tokens that nothing revives, by caller
+	apps      map[string]string // by mode and access
+	accounts  map[int]string    // by role
+	live      map[int]string    // tokens that no request has ended yet
+	dead      map[string]string // tokens that nothing revives, by caller
 }
 
 func mxNew(t testing.TB, options ...apitest.Option) *mxWorld {
 	t.Helper()
-	s := apitest.Start(t, append(options, unlimited())...)
-	w := &mxWorld{htSender: htNewSender(t, s), browsers: map[int]*apitest.Browser{}, live: map[int]string{},
+	s := apitest.Start(t, append([]apitest.Option{unlimited(), apitest.Wrap(func(st *app.Stores) {
+		st.Runtimes = map[apps.Runtime]run.Runtime{apps.RuntimeDify: mxRuntime{}, apps.RuntimeEcho: mxRuntime{}}
+	})}, options...)...)
+	w := &mxWorld{htSender: htNewSender(t, s), apps: map[string]string{}, accounts: map[int]string{1: ownerID(t, s)}, live: map[int]string{},
 		workspace: sqlText(t, s, `SELECT id FROM workspaces`)}
 	for role, name := range map[int]string{2: "admin", 3: "normal", 4: "", 5: "normal"} {
 		email := "role" + htItoa(role) + "@example.com"
@@ -141,9 +181,7 @@ func mxNew(t testing.TB, options ...apitest.Option) *mxWorld {
 		if name != "" {
 			w.join(t, id, name)
 		}
-		if role < 5 {
-			w.browsers[role] = signedInAs(t, s, email)
-		}
+		w.accounts[role] = id
 	}
 	addAccount(t, s, "banned@example.com")
 	banned, _ := s.SignInDevice(t, signedInAs(t, s, "banned@example.com"), "box")
@@ -164,26 +202,46 @@ func (w *mxWorld) join(t testing.TB, account, role string) {
 		ON CONFLICT (workspace_id, account_id) DO UPDATE SET role = excluded.role`, canon.NewID(), w.workspace, account, role, false, at)
 }
 
-// path names the workspace and a member of it, for rows that tell roles apart; any other
-// parameter names nothing that there is.
-func (w *mxWorld) path(t testing.TB, pattern string, r htRequest) string {
+// fill names the workspace, an app and a member of it, for rows that tell roles apart; any
+// other parameter names nothing that there is. People without an account name an app that
+// is for them, or one that is not.
+func (w *mxWorld) fill(t testing.TB, who mxCaller, pattern string, r htRequest) (string, htRequest) {
 	t.Helper()
-	if r.roles == [4]int{} {
-		return htPath(pattern)
+	names := []string{":workspace", w.workspace}
+	if strings.Contains(pattern, ":app") {
+		access := apps.InternalAll
+		if who.external && !who.shut {
+			access = apps.Public
+		}
+		names = append(names, ":app", w.appOf(t, r.mode, access))
 	}
-	member := sqlText(t, w.s, `SELECT id FROM accounts WHERE email = 'role5@example.com'`)
-	w.join(t, member, "normal") // should a request have taken it away
-	return htPath(strings.NewReplacer(":workspace", w.workspace, ":member", member).Replace(pattern))
+	if strings.Contains(pattern, ":member") {
+		member := sqlText(t, w.s, `SELECT id FROM accounts WHERE email = 'role5@example.com'`)
+		w.join(t, member, "normal") // should a request have taken it away
+		names = append(names, ":member", member)
+	}
+	if r.roles == [4]int{} && !who.external {
+		return htPath(pattern), r
+	}
+	fill := strings.NewReplacer(names...)
+	r.query = fill.Replace(r.query)
+	return htPath(fill.Replace(pattern)), r
+}
+
+func (w *mxWorld) appOf(t testing.TB, mode apps.Mode, access apps.Access) string {
+	t.Helper()
+	key := string(mode) + " " + string(access)
+	if w.apps[key] == "" {
+		w.apps[key] = w.s.NewApp(t, apps.App{WorkspaceID: w.workspace, Mode: mode, Access: access, APIEnabled: true}).ID
+	}
+	return w.apps[key]
 }
 
 // bearer gives a live token.
 func (w *mxWorld) bearer(t testing.TB, role int) string {
 	t.Helper()
-	if w.browsers[role] == nil {
-		w.browsers[role] = w.s.SignedIn(t)
-	}
 	if w.live[role] == "" {
-		w.live[role], _ = w.s.SignInDevice(t, w.browsers[role], "box")
+		w.live[role] = rnBearer(t, w.s, w.accounts[role], sqlText(t, w.s, `SELECT email FROM accounts WHERE id = $1`, w.accounts[role]))
 	}
 	return w.live[role]
 }
@@ -202,17 +260,18 @@ func (w *mxWorld) ask(t testing.TB, who mxCaller, method, pattern string, r htRe
 		w.token = exGuest(t, w.s, "ann", "ann@corp.example", "corp")
 	}
 	if who.as == htCookie && writes { // which may have ended all that the owner had
-		defer func() { delete(w.live, 1); delete(w.browsers, 1) }()
+		defer delete(w.live, 1)
 	}
-	return w.sendTo(t, who.as, method, w.path(t, pattern, r), r)
+	path, r := w.fill(t, who, pattern, r)
+	return w.sendTo(t, who.as, method, path, r)
 }
 
 // mxTaken gives the methods of every path.
-func mxTaken() map[string][]string {
+func mxTaken(routes []httpapi.Route) map[string][]string {
 	taken := map[string][]string{}
-	for _, r := range httpapi.Routes() {
+	for _, r := range routes {
 		taken[r.Path] = append(taken[r.Path], r.Method)
-		if r.Method == http.MethodGet {
+		if r.Method == http.MethodGet && !r.Streams {
 			taken[r.Path] = append(taken[r.Path], http.MethodHead)
 		}
 	}
@@ -222,20 +281,21 @@ func mxTaken() map[string][]string {
 	return taken
 }
 
+// mxRoutes are the routes of both editions, those that the Enterprise Edition alone has last.
+func mxRoutes() []httpapi.Route { return slices.Concat(httpapi.Routes(), httpapi.EnterpriseRoutes()) }
+
 func TestEveryRouteForEveryCaller(t *testing.T) {
 	slow(t)
 	community, enterprise := mxNew(t), mxNew(t, apitest.Enterprise(t))
+	both := mxTaken(httpapi.Routes())
 	cells := 0
-	for _, route := range httpapi.Routes() {
+	for _, route := range mxRoutes() {
 		key := route.Method + " " + route.Path
 		t.Run("PL-5 M-3 M-8 M-9 M-24 TOK-10 "+key, func(t *testing.T) {
-			line, ok := htTable[key]
-			if !ok {
-				t.Fatal("the route has no line in the table")
-			}
+			line := mxLine(t, route)
 			for _, who := range mxCallers {
 				want, w := mxWant(t, route, line, who), community
-				if who.external {
+				if who.external || both[route.Path] == nil {
 					w = enterprise
 				}
 				a := w.ask(t, who, route.Method, route.Path, line)
@@ -246,7 +306,7 @@ func TestEveryRouteForEveryCaller(t *testing.T) {
 				wantFrameless(t, a)
 				htWantMedia(t, route, a)
 				htWantChallenge(t, route, a)
-				if route.Method != http.MethodGet {
+				if route.Method != http.MethodGet || route.Streams {
 					continue
 				}
 				cells++
@@ -257,23 +317,30 @@ func TestEveryRouteForEveryCaller(t *testing.T) {
 			}
 		})
 	}
-	for path, methods := range mxTaken() {
-		t.Run("PL-5 M-11 HTTP-15 other methods of "+path, func(t *testing.T) {
+	taken := mxTaken(mxRoutes())
+	for path, methods := range taken {
+		w := community
+		if both[path] == nil {
+			w = enterprise
+		}
+		t.Run("PL-5 M-11 HTTP-15 TOK-10 other methods of "+path, func(t *testing.T) {
 			for _, method := range mxMethods {
 				for _, who := range mxCallers {
 					if slices.Contains(methods, method) {
 						continue
 					}
 					cells++
-					community.otherMethod(t, who, method, path, methods)
+					w.otherMethod(t, who, method, path, methods)
 				}
 			}
 		})
 	}
 	t.Logf("%d requests", cells)
-	for key := range htTable {
-		if method, path, _ := strings.Cut(key, " "); !slices.Contains(mxTaken()[path], method) {
-			t.Errorf("%s is in the table and no route", key)
+	for _, table := range []map[string]htRequest{htTable, htEnterprise} {
+		for key := range table {
+			if method, path, _ := strings.Cut(key, " "); !slices.Contains(taken[path], method) {
+				t.Errorf("%s is in the table and no route", key)
+			}
 		}
 	}
 }
@@ -285,11 +352,8 @@ func (w *mxWorld) otherMethod(t *testing.T, who mxCaller, method, path string, m
 	if w.token = w.dead[who.name]; who.role > 0 {
 		w.token = w.bearer(t, who.role)
 	}
-	keep := w.browser // a refused method ends no session
 	a := w.sendTo(t, who.as, method, htPath(path), htRequest{}, "Access-Control-Request-Method", methods[0])
-	if w.browser = keep; w.browser == nil {
-		w.browser = w.last
-	}
+	w.doubted = false // a refused method ends no session
 	allow := strings.Split(strings.ReplaceAll(a.Header.Get("Allow"), " ", ""), ",")
 	if slices.Sort(allow); a.Status != http.StatusMethodNotAllowed || !slices.Equal(allow, methods) {
 		t.Errorf("%s as %s: %d, Allow %v instead of %v", method, who.name, a.Status, allow, methods)
@@ -305,55 +369,5 @@ func (w *mxWorld) otherMethod(t *testing.T, who mxCaller, method, path string, m
 		if strings.HasPrefix(name, "Access-Control-") {
 			t.Errorf("%s as %s: %s without a list of origins", method, who.name, name)
 		}
-	}
-}
-
-const mxHeading = `# Who is answered what
-
-Every route of the public listener with every caller, as ` + "`TestEveryRouteForEveryCaller`" + ` asks them (` + "`UPDATE=1 go test -run MatrixDocument ./core/internal/apitest`" + ` writes
-this file). A cell is the status and, where a guard of the route refuses, its code. The request of a row is one that the fitting caller is served, or that fails for
-a reason of its own: a code or an id that nobody knows, an installation that is set up already. From "owner" on callers bring a bearer: four live ones, then tokens of a
-banned account, revoked and expired ones, the kinds that this edition does not serve, and garbage; "external" is a live token of a person without
-an account, on the Enterprise Edition. Where a route takes a bearer, a cookie counts for nothing, and the reverse.
-
-A GET row answers HEAD alike, without a body. Every method that a path has no row for draws 405 for every caller, with the path's methods in Allow; a preflight does too while
-no origin is listed.
-
-`
-
-// The document for readers is computed from the same rules as the test, and cannot lag behind.
-func TestMatrixDocument(t *testing.T) {
-	var b strings.Builder
-	b.WriteString(mxHeading)
-	b.WriteString("| route | class |")
-	for _, who := range mxCallers {
-		b.WriteString(" " + who.name + " |")
-	}
-	b.WriteString("\n| --- | --- |" + strings.Repeat(" --- |", len(mxCallers)) + "\n")
-	for _, route := range httpapi.Routes() {
-		key := route.Method + " " + route.Path
-		b.WriteString("| `" + key + "` | " + route.Caller + " |")
-		for _, who := range mxCallers {
-			word := mxWant(t, route, htTable[key], who)
-			b.WriteString(strings.TrimRight(" "+htItoa(word.status)+" "+word.code, " ") + " |")
-		}
-		b.WriteString("\n")
-	}
-	b.WriteString("\n| path | Allow |\n| --- | --- |\n")
-	seen := map[string]bool{}
-	for _, route := range httpapi.Routes() {
-		if !seen[route.Path] {
-			b.WriteString("| `" + route.Path + "` | " + strings.Join(mxTaken()[route.Path], ", ") + " |\n")
-		}
-		seen[route.Path] = true
-	}
-	path := filepath.Join("..", "..", "..", "docs", "reference", "matrix.md")
-	if os.Getenv("UPDATE") != "" {
-		if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if got, err := os.ReadFile(path); err != nil || string(got) != b.String() {
-		t.Errorf("docs/reference/matrix.md is out of date (%v): UPDATE=1 go test -run MatrixDocument ./core/internal/apitest", err)
 	}
 }

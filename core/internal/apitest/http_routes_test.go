@@ -5,11 +5,13 @@ package apitest_test
 import (
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/dify-sso/dify-sso/core/internal/apitest"
+	"github.com/dify-sso/dify-sso/core/internal/apps"
 	"github.com/dify-sso/dify-sso/core/internal/httpapi"
 	"github.com/dify-sso/dify-sso/pkg/canon"
 )
@@ -32,14 +34,18 @@ const (
 // served is the status that the fitting caller draws, from which the class of the route
 // gives all others; want spells them out, in the order of the constants above. On a route
 // that names a workspace roles is what its owner, an admin, a normal member and a stranger
-// draw, and the request names the workspace of the set-up.
+// draw, and the request names the workspace of the set-up. On a route that names an app
+// it is what they draw for an app of that workspace that every member may run, and mode is
+// the app's; none is a chat.
 type htRequest struct {
-	query  string
+	query  string // :workspace in it is the workspace's id, where roles are told apart
 	json   string
 	form   url.Values
+	parts  string // what a file holds that is sent
 	served int
 	want   [htCallers]int
 	roles  [4]int
+	mode   apps.Mode
 }
 
 func htAll(status int) (want [htCallers]int) {
@@ -96,6 +102,24 @@ var htTable = map[string]htRequest{
 	"PUT /openapi/v1/workspaces/:workspace/members/:member/role": {json: `{"role":"admin"}`, want: htBearer(404), roles: [4]int{200, 200, 403, 404}},
 	"PATCH /openapi/v1/workspaces/:workspace/members/:member":    {json: `{"role":"admin"}`, want: htBearer(404), roles: [4]int{200, 200, 403, 404}},
 
+	"GET /openapi/v1/apps":                           {query: "workspace_id=:workspace", want: htBearer(404), roles: [4]int{200, 200, 200, 404}},
+	"GET /openapi/v1/apps/:app/describe":             {query: "fields=info", want: htBearer(404), roles: [4]int{200, 200, 200, 404}},
+	"POST /openapi/v1/apps/:app/run":                 {json: rnHello, want: htBearer(404), roles: [4]int{200, 200, 200, 404}},
+	"POST /openapi/v1/apps/:app/chat-messages":       {json: rnHello, want: htBearer(404), roles: [4]int{200, 200, 200, 404}},
+	"POST /openapi/v1/apps/:app/completion-messages": {json: `{"inputs":{}}`, want: htBearer(404), roles: [4]int{200, 200, 200, 404}, mode: apps.Completion},
+	"POST /openapi/v1/apps/:app/workflows/run":       {json: `{"inputs":{}}`, want: htBearer(404), roles: [4]int{200, 200, 200, 404}, mode: apps.Workflow},
+
+	"POST /openapi/v1/apps/:app/tasks/:task/stop":                         {want: htBearer(404), roles: [4]int{200, 200, 200, 404}},
+	"GET /openapi/v1/apps/:app/tasks/:run/events":                         {mode: apps.Workflow, want: htBearer(404), roles: [4]int{404, 404, 404, 404}},
+	"POST /openapi/v1/apps/:app/files/upload":                             {parts: "x", want: htBearer(404), roles: [4]int{201, 201, 201, 404}},
+	"GET /openapi/v1/apps/:app/form/human_input/:token":                   {want: htBearer(404), roles: [4]int{404, 404, 404, 404}},
+	"POST /openapi/v1/apps/:app/form/human_input/:token":                  {json: `{"inputs":{},"action":"x"}`, want: htBearer(404), roles: [4]int{404, 404, 404, 404}},
+	"DELETE /openapi/v1/apps/:app/conversations/:conversation":            {want: htBearer(404), roles: [4]int{404, 404, 404, 404}},
+	"POST /openapi/v1/workspaces/:workspace/apps/imports":                 {json: `{"mode":"yaml-content","yaml_content":"x"}`, want: htBearer(404), roles: [4]int{501, 501, 403, 404}},
+	"POST /openapi/v1/workspaces/:workspace/apps/imports/:import/confirm": {want: htBearer(404), roles: [4]int{404, 404, 403, 404}},
+	"GET /openapi/v1/apps/:app/export":                                    {want: htBearer(404), roles: [4]int{501, 501, 501, 404}},
+	"GET /openapi/v1/apps/:app/check-dependencies":                        {want: htBearer(404), roles: [4]int{501, 501, 501, 404}},
+
 	"POST /console/api/workspaces/switch": {json: `{"tenant_id":"018f0000-0000-7000-8000-000000000001"}`, want: htWrites(404)},
 
 	"GET /console/api/setup":             {want: htAll(200)},
@@ -112,6 +136,14 @@ var htTable = map[string]htRequest{
 	"GET /console/api/workspaces":        {want: htCookies(200)},
 	"GET /console/api/system-features":   {want: htAll(200)},
 
+	"GET /console/api/apps":            {want: htCookies(200)},
+	"POST /console/api/apps":           {json: `{"name":"An app","mode":"chat","runtime":"echo"}`, want: htWrites(201)},
+	"GET /console/api/apps/:id":        {want: htCookies(404)},
+	"PATCH /console/api/apps/:id":      {json: `{"api_enabled":false}`, want: htWrites(404)},
+	"DELETE /console/api/apps/:id":     {want: htWrites(404)},
+	"PUT /console/api/apps/:id/key":    {json: `{"key":"app-x"}`, want: htWrites(404)},
+	"PUT /console/api/apps/:id/access": {json: `{"allowed":[]}`, want: htWrites(404)},
+
 	"GET /":                      {want: htAll(303)},
 	"GET /setup":                 {want: htAll(303)},
 	"POST /setup":                {form: url.Values{}, want: htForms(400)},
@@ -127,43 +159,63 @@ var htTable = map[string]htRequest{
 	"GET /account/security":      {want: htSignedPage(200)},
 	"POST /account/security": {form: url.Values{"password": {apitest.OwnerPassword}, "new_password": {apitest.OwnerPassword}, "password_again": {apitest.OwnerPassword}},
 		want: htSignedForm(303)},
-	"GET /account/security/end":      {want: htSignedPage(200)},
-	"POST /account/security/end":     {form: url.Values{}, want: htSignedForm(303)},
-	"GET /activate":                  {query: "token=x", want: htAll(404)},
-	"POST /activate":                 {form: url.Values{"token": {"x"}}, want: htForms(404)},
-	"GET /workspace/members":         {want: htSignedPage(200)},
-	"POST /workspace/members":        {form: url.Values{"email": {"new@example.com"}, "role": {"normal"}}, want: htSignedForm(404)},
-	"GET /workspace/members/edit":    {query: "id=x", want: htSignedPage(404)},
-	"POST /workspace/members/edit":   {form: url.Values{"role": {"normal"}}, want: htSignedForm(404)},
-	"GET /workspace/members/remove":  {query: "id=x", want: htSignedPage(404)},
-	"POST /workspace/members/remove": {form: url.Values{}, want: htSignedForm(404)},
-	"POST /workspace/switch":         {form: url.Values{}, want: htSignedForm(404)},
-	"GET /static/:name":              {want: htAll(200)},
+	"GET /account/security/end":       {want: htSignedPage(200)},
+	"POST /account/security/end":      {form: url.Values{}, want: htSignedForm(303)},
+	"GET /activate":                   {query: "token=x", want: htAll(404)},
+	"POST /activate":                  {form: url.Values{"token": {"x"}}, want: htForms(404)},
+	"GET /workspace/members":          {want: htSignedPage(200)},
+	"POST /workspace/members":         {form: url.Values{"email": {"new@example.com"}, "role": {"normal"}}, want: htSignedForm(404)},
+	"GET /workspace/members/edit":     {query: "id=x", want: htSignedPage(404)},
+	"POST /workspace/members/edit":    {form: url.Values{"role": {"normal"}}, want: htSignedForm(404)},
+	"GET /workspace/members/remove":   {query: "id=x", want: htSignedPage(404)},
+	"POST /workspace/members/remove":  {form: url.Values{}, want: htSignedForm(404)},
+	"POST /workspace/switch":          {form: url.Values{}, want: htSignedForm(404)},
+	"GET /workspace/apps":             {want: htSignedPage(200)},
+	"GET /workspace/apps/new":         {want: htSignedPage(200)},
+	"POST /workspace/apps/new":        {form: url.Values{"name": {"An app"}}, want: htSignedForm(404)},
+	"GET /workspace/apps/:id":         {want: htSignedPage(404)},
+	"POST /workspace/apps/:id":        {form: url.Values{"name": {"An app"}}, want: htSignedForm(404)},
+	"GET /workspace/apps/:id/access":  {want: htSignedPage(404)},
+	"POST /workspace/apps/:id/access": {form: url.Values{}, want: htSignedForm(404)},
+	"GET /workspace/apps/:id/remove":  {want: htSignedPage(404)},
+	"POST /workspace/apps/:id/remove": {form: url.Values{}, want: htSignedForm(404)},
+	"GET /static/:name":               {want: htAll(200)},
 }
 
-// htPath fills a pattern's parameters.
+// htEnterprise is htTable for the bearer routes of the Enterprise Edition.
+var htEnterprise = map[string]htRequest{
+	"GET /openapi/v1/permitted-external-apps":           {want: htBearer(200)},
+	"GET /openapi/v1/permitted-external-apps/:app":      {query: "fields=info", want: htBearer(200)},
+	"POST /openapi/v1/permitted-external-apps/:app/run": {json: rnHello, want: htBearer(200)},
+}
+
+var htParameter = regexp.MustCompile(`:[a-z_]+`)
+
+// htPath fills a pattern's parameters with what nobody knows.
 func htPath(pattern string) string {
-	path := pattern
-	for _, name := range []string{":id", ":workspace", ":member"} {
-		path = strings.Replace(path, name, canon.NewID(), 1)
-	}
-	return strings.Replace(path, ":name", "app.css", 1)
+	return htParameter.ReplaceAllStringFunc(pattern, func(name string) string {
+		if name == ":name" {
+			return "app.css"
+		}
+		return canon.NewID()
+	})
 }
 
 // htSender sends each route's request as any caller.
 type htSender struct {
 	s        *apitest.Server
 	approver *apitest.Browser // of an account that none of the requests signs out
-	browser  *apitest.Browser // signed in, until a request may have ended that
-	last     *apitest.Browser // the one that sent the last request
+	account  string           // the approver's
+	browser  *apitest.Browser // signed in, until a request has ended that
+	doubted  bool             // whether the last one may have
 	token    string           // what a caller with a bearer brings; empty draws one
 	armed    func()           // runs right before the request; nil does nothing
 }
 
 func htNewSender(t testing.TB, s *apitest.Server) *htSender {
 	t.Helper()
-	addAccount(t, s, "approver@example.com")
-	return &htSender{s: s, approver: signedInAs(t, s, "approver@example.com")}
+	id := addAccount(t, s, "approver@example.com")
+	return &htSender{s: s, account: id, approver: signedInAs(t, s, "approver@example.com")}
 }
 
 func (h *htSender) send(t testing.TB, as htCaller, method, pattern string, r htRequest) apitest.Answer {
@@ -185,13 +237,11 @@ func (h *htSender) sendTo(t testing.TB, as htCaller, method, path string, r htRe
 	case h.token != "":
 		headers = append(headers, "Authorization", "Bearer "+h.token)
 	case as == htBare || as == htCookie:
-		if h.browser == nil {
-			h.browser = h.s.SignedIn(t)
+		if h.browser == nil || h.doubted && h.browser.Call(http.MethodGet, "/console/api/csrf-token", "").Status != http.StatusOK {
+			h.browser = h.s.SignedIn(t) // as seldom as may be: a password costs more than all else here
 		}
 		b := h.browser
-		if h.last = b; method != http.MethodGet && method != http.MethodHead {
-			h.browser = nil
-		}
+		h.doubted = method != http.MethodGet && method != http.MethodHead
 		send = func(_ testing.TB, method, path, body string, headers ...string) apitest.Answer {
 			return b.Call(method, path, body, headers...)
 		}
@@ -204,7 +254,7 @@ func (h *htSender) sendTo(t testing.TB, as htCaller, method, path string, r htRe
 			}
 		}
 	case as == htLive || as == htRevoked:
-		token, _ := h.s.SignInDevice(t, h.approver, "box")
+		token := rnBearer(t, h.s, h.account, "approver@example.com")
 		if as == htRevoked {
 			wantAnswer(t, h.s.Bearer(t, token, http.MethodDelete, "/openapi/v1/account/sessions/self"), http.StatusOK, "")
 		}
@@ -218,6 +268,8 @@ func (h *htSender) sendTo(t testing.TB, as htCaller, method, path string, r htRe
 		h.armed()
 	}
 	switch {
+	case r.parts != "":
+		return send(t, method, path, tsForm("x.txt", "text/plain", r.parts), append(headers, "Content-Type", tsMultipart)...)
 	case r.json != "":
 		return send(t, method, path, r.json, append(headers, "Content-Type", "application/json")...)
 	case r.form != nil:
@@ -243,6 +295,7 @@ func htWantMedia(t testing.TB, route httpapi.Route, a apitest.Answer) {
 		}
 	case a.Status >= 300:
 		wantFailureShape(t, a)
+	case route.Streams && media == "text/event-stream":
 	case media != "application/json":
 		t.Fatalf("content type %q", media)
 	}
@@ -275,7 +328,7 @@ func TestEveryOtherMethod(t *testing.T) {
 	taken := map[string][]string{}
 	for _, r := range httpapi.Routes() {
 		taken[r.Path] = append(taken[r.Path], r.Method)
-		if r.Method == http.MethodGet {
+		if r.Method == http.MethodGet && !r.Streams {
 			taken[r.Path] = append(taken[r.Path], http.MethodHead)
 		}
 	}

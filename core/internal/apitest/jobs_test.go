@@ -32,7 +32,7 @@ func TestRetention(t *testing.T) {
 		ended, _ := tkLogin(t, s, b, "ended")
 		_, expired := tkLogin(t, s, b, "left to run out")
 		s.Bearer(t, ended, "DELETE", sessionsPath+"/self")
-		if names := jbRun(t, s); !slices.Equal(names, []string{"prune.tokens", "prune.sessions"}) {
+		if names := jbRun(t, s); !slices.Equal(names, []string{"prune.tokens", "prune.sessions", "prune.runs", "count.tokens"}) {
 			t.Fatal(names)
 		}
 		if n := tokenRows(t, s); n != 2 || sqlInt(t, s, fences) != 2 {

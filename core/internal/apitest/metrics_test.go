@@ -3,6 +3,7 @@
 package apitest_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"maps"
@@ -18,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/dify-sso/dify-sso/core/internal/apitest"
+	"github.com/dify-sso/dify-sso/core/internal/apps"
 	"github.com/dify-sso/dify-sso/core/internal/httpapi"
 	"github.com/dify-sso/dify-sso/core/internal/limits"
 	"github.com/dify-sso/dify-sso/pkg/telemetry"
@@ -92,8 +94,20 @@ func mtBounds() map[string]func(value string) bool {
 		"route":   func(v string) bool { return routes[v] },
 		"class":   matches(`^[1-5]xx$`),
 		"policy":  func(v string) bool { return slices.Contains(limits.Names(), v) },
-		"job":     matches(`^[a-z]+(?:[._-][a-z]+)*$`),
+		"task":    matches(`^[a-z]+(?:[._-][a-z]+)*$`),
 		"outcome": matches(`^[a-z]+(?:[ _-][a-z]+)*$`),
+
+		"fingerprint": matches(`^[A-Za-z0-9_:-]{8,80}$`),
+		"step":        matches(`^(code|decision|token|console|sso_start|sso_return|remembered|database|unknown|unavailable)$`),
+		"state":       matches(`^(pending|approved|denied|redeemed|refused|expired|open|in_use|idle|max)$`),
+		"kind":        matches(`^dfo[ae]$`),
+		"reason":      matches(`^(logout|user|admin|expired|subject_changed|subject_revoked|account_inactive|email_became_account|rfc7009|other)$`),
+		"mode":        matches(`^(chat|agent-chat|advanced-chat|completion|workflow)$`),
+		"operation":   matches(`^[a-z]+$`),
+		"store":       matches(`^(sql|redis)$`),
+		"check":       matches(`^(sql|store|schema|keyset)$`),
+		"peer":        matches(`^(postgres|redis|bridge)$`),
+		"level":       matches(`^(debug|info|warn|error)$`),
 	}
 }
 
@@ -102,6 +116,12 @@ func mtUnseen(t testing.TB) string {
 	t.Helper()
 	m := telemetry.NewMetrics("core", apitest.Version)
 	m.Job("prune.tokens", "done", 1)
+	// Two servers with no other beside them have no clock to compare with.
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if err := m.WatchClocks(time.Now, telemetry.Peer{Name: "bridge", Clock: func(context.Context) (time.Time, error) { return time.Now(), nil }})(ctx); err != nil {
+		t.Fatal(err)
+	}
 	shown := httptest.NewRecorder()
 	promhttp.HandlerFor(m.Registry, promhttp.HandlerOpts{}).ServeHTTP(shown, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	return shown.Body.String()
@@ -117,6 +137,15 @@ func TestReferenceOfMetrics(t *testing.T) {
 		s.Call(t, http.MethodGet, lookPath+"?user_code=BCDF-GHJK", "")
 	}
 	s.Call(t, http.MethodGet, "/nothing/"+token, "")
+	app := s.NewApp(t, apps.App{WorkspaceID: sqlText(t, s, `SELECT id FROM workspaces`), APIEnabled: true})
+	s.Call(t, http.MethodPost, "/openapi/v1/apps/"+app.ID+"/run", `{"inputs":{},"query":"hello"}`, "Authorization", "Bearer "+token, "Content-Type", "application/json", "Accept", "text/event-stream")
+	for _, job := range s.App.Jobs() {
+		if job.Name == "count.tokens" {
+			if _, err := job.Do(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	metrics := mtRead(t, htInner(t, s, "/metrics").Body)
 	// What one configuration alone has.
 	other := apitest.Start(t, apitest.Enterprise(t), apitest.OverTLS(apitest.NewCertificate(t, 1, time.Hour)))

@@ -19,7 +19,7 @@ type pgFocused struct {
 }
 
 const (
-	pgControls = `[...document.querySelectorAll("a[href], button, select, input:not([type=hidden])")]`
+	pgControls = `[...document.querySelectorAll("a[href], button, select, textarea, input:not([type=hidden])")]`
 	pgFocus    = `(() => {
   const e = document.activeElement, style = getComputedStyle(e), box = e.getBoundingClientRect();
   return {
@@ -40,35 +40,39 @@ func TestEveryViewByKeyboardInChromium(t *testing.T) {
 			c.t = t
 			c.open("/" + v.name)
 			controls := get(c, chromedp.Evaluate[int](pgControls+".length"))
-			summary := strings.Contains(v.html, `class="problems"`)
-			if summary { // reading goes on from the summary
+			// Nothing goes past the last control: the focus comes back from the browser's own
+			// ones a while after the key.
+			first := 0
+			if strings.Contains(v.html, `class="problems"`) { // reading goes on from the summary
+				const summary = `document.querySelector(".problems")`
 				eventually(t, func() (bool, string) {
-					return get(c, chromedp.Evaluate[bool](`document.activeElement.matches(".problems")`)), "the summary has not the focus"
+					return get(c, chromedp.Evaluate[bool](`document.activeElement === `+summary)), "the summary has not the focus"
 				})
+				first = get(c, chromedp.Evaluate[int](pgControls+`.filter(e => `+summary+`.compareDocumentPosition(e) & Node.DOCUMENT_POSITION_PRECEDING).length`))
+				for at := first - 1; at >= 0; at-- {
+					pgTabTo(c, at, chromedp.KeyModifiers(chromedp.ModifierShift))
+				}
+				get(c, chromedp.Evaluate[bool](summary+`.focus() === undefined`))
 			}
-			reached := map[int]bool{}
-			last := -1
-			for range controls + 2 { // beyond the last the browser's own controls may follow
-				c.do(chromedp.KeyEvent("\t"))
-				now := get(c, chromedp.Evaluate[pgFocused](pgFocus))
-				if now.At < 0 {
-					last = -1
-					continue
-				}
-				if len(reached) == 0 && !summary && (now.At != 0 || now.Class != "skip") {
-					t.Errorf("the first control is %+v, not the skip link", now)
-				}
-				if len(reached) > 0 && now.At != last+1 && now.At != 0 {
-					t.Errorf("from control %d to %d", last, now.At)
-				}
-				if now.Ring != "solid 3px 2px" || !now.Seen {
-					t.Errorf("the focus is not seen: %+v", now)
-				}
-				reached[now.At], last = true, now.At
-			}
-			if len(reached) != controls {
-				t.Errorf("%d of %d controls are reached: %v", len(reached), controls, reached)
+			for at := first; at < controls; at++ {
+				pgTabTo(c, at)
 			}
 		})
+	}
+}
+
+// pgTabTo fails unless one more Tab leads to a control that is then seen to have the focus.
+func pgTabTo(c *chromium, at int, with ...chromedp.KeyOption) {
+	c.t.Helper()
+	c.do(chromedp.KeyEvent("\t", with...))
+	now := get(c, chromedp.Evaluate[pgFocused](pgFocus))
+	if now.At != at {
+		c.t.Fatalf("the focus is at control %d, want %d", now.At, at)
+	}
+	if at == 0 && now.Class != "skip" {
+		c.t.Errorf("the first control is %+v, not the skip link", now)
+	}
+	if now.Ring != "solid 3px 2px" || !now.Seen {
+		c.t.Errorf("the focus is not seen: %+v", now)
 	}
 }

@@ -39,10 +39,7 @@ func TestACompanySignInInChromium(t *testing.T) {
 			c.fill("email", apitest.Grace.Email)
 			if tc.script { // which follows the link of the page that comes
 				c.do(chromedp.Click(chromedp.CSS("form button")))
-				eventually(t, func() (bool, string) {
-					address := get(c, chromedp.Location())
-					return address == s.URL+pgApproval, "at " + address
-				})
+				c.arrives(pgApproval)
 			} else {
 				c.press("form button")
 				c.press("a.button")

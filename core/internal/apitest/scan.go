@@ -13,7 +13,7 @@ import (
 )
 
 // Scanner looks for secrets in what a server leaves behind: those it was told of by
-// name, and everything that has the shape of a bearer token or a device code. It sees
+// name, and everything that has the shape of a bearer token, a device code or a key that Dify gives an app. It sees
 // them plain and in base64 of either alphabet, in hex and percent-encoded.
 type Scanner struct {
 	needles []needle
@@ -64,7 +64,7 @@ func (s *Scanner) Without(names ...string) *Scanner {
 }
 
 var (
-	tokenShape = regexp.MustCompile(`(?:df(?:oa|oe)|dc)_[A-Za-z0-9_-]{43}`)
+	tokenShape = regexp.MustCompile(`(?:df(?:oa|oe)|dc)_[A-Za-z0-9_-]{43}|app-[A-Za-z0-9]{24}`)
 	base64Run  = regexp.MustCompile(`[A-Za-z0-9+/_-]{11,}`)
 	hexRun     = regexp.MustCompile(`[0-9A-Fa-f]{16,}`)
 	percent    = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)

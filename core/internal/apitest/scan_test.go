@@ -21,7 +21,7 @@ func TestScannerFindsEachForm(t *testing.T) {
 	planted := map[string]string{
 		"password": "correct höööorse battery", "cookie": value(""), "key": string([]byte{0, 1, 2, 250, 251, 252, 253, 254, 255, 9}), "user code": "BCDF-GHJK",
 	}
-	shapes := []string{value("dfoa_"), value("dfoe_"), value("dc_")}
+	shapes := []string{value("dfoa_"), value("dfoe_"), value("dc_"), "app-" + strings.Repeat("a1B", 8)}
 	forms := map[string]func(v string) string{
 		"plain":      func(v string) string { return v },
 		"base64":     func(v string) string { return base64.StdEncoding.EncodeToString([]byte(v)) },

@@ -12,6 +12,7 @@ import (
 
 	"github.com/dify-sso/dify-sso/core/internal/app"
 	"github.com/dify-sso/dify-sso/core/internal/installation"
+	"github.com/dify-sso/dify-sso/core/internal/run"
 	"github.com/dify-sso/dify-sso/pkg/secret"
 )
 
@@ -41,6 +42,8 @@ type Server struct {
 	fresh    bool
 	embedded bool
 	tls      bool
+	pace     run.Pace
+	stop     func() error
 }
 
 // Option changes how a server starts.
@@ -49,8 +52,22 @@ type Option func(*Server)
 // Set gives a setting a value.
 func Set(key, value string) Option { return func(s *Server) { s.settings[key] = value } }
 
-// Wrap changes the stores before anything is built on them.
-func Wrap(f func(*app.Stores)) Option { return func(s *Server) { s.wrap = f } }
+// Wrap changes the stores before anything is built on them. Of several each changes what
+// the one before it has left.
+func Wrap(f func(*app.Stores)) Option {
+	return func(s *Server) {
+		before := s.wrap
+		s.wrap = func(stores *app.Stores) {
+			if before != nil {
+				before(stores)
+			}
+			f(stores)
+		}
+	}
+}
+
+// Paced makes streams look after themselves at another pace than clients were promised.
+func Paced(p run.Pace) Option { return func(s *Server) { s.pace = p } }
 
 // Fresh leaves the server without its first owner.
 func Fresh() Option { return func(s *Server) { s.fresh = true } }
@@ -86,7 +103,7 @@ func Start(t testing.TB, options ...Option) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.App, err = app.New(context.Background(), settings, app.Options{Log: log, Version: Version, Now: s.Clock.Now, Wrap: s.wrap, Certificate: certificate})
+	s.App, err = app.New(context.Background(), settings, app.Options{Log: log, Version: Version, Now: s.Clock.Now, Wrap: s.wrap, Certificate: certificate, Pace: s.pace})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,9 +118,12 @@ func Start(t testing.TB, options ...Option) *Server {
 	go func() {
 		served <- s.App.Serve(ctx, listeners)
 	}()
-	t.Cleanup(func() {
+	s.stop = sync.OnceValue(func() error {
 		stop()
-		if err := <-served; err != nil {
+		return <-served
+	})
+	t.Cleanup(func() {
+		if err := s.stop(); err != nil {
 			t.Errorf("serve ended with %v", err)
 		}
 		if err := s.App.Close(); err != nil {
@@ -112,6 +132,9 @@ func Start(t testing.TB, options ...Option) *Server {
 	})
 	return s
 }
+
+// Stop tells the server to end, as a signal does, and waits until it has.
+func (s *Server) Stop() error { return s.stop() }
 
 // place says where the server keeps what it knows.
 func (s *Server) place(t testing.TB) (environ []string) {

@@ -44,6 +44,9 @@ var authority = sync.OnceValue(func() (a struct {
 	return a
 })
 
+// Roots are what the clients of this package trust.
+func Roots() *x509.CertPool { return authority().pool }
+
 // Certificate is a pair of files for 127.0.0.1 and localhost.
 type Certificate struct{ CertFile, KeyFile string }
 

@@ -14,7 +14,9 @@ import (
 
 	"github.com/dify-sso/dify-sso/core/internal/access"
 	"github.com/dify-sso/dify-sso/core/internal/account"
+	"github.com/dify-sso/dify-sso/core/internal/apps"
 	"github.com/dify-sso/dify-sso/core/internal/authz"
+	"github.com/dify-sso/dify-sso/core/internal/bridgeclient"
 	"github.com/dify-sso/dify-sso/core/internal/console"
 	commands "github.com/dify-sso/dify-sso/core/internal/control"
 	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
@@ -22,6 +24,8 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/installation"
 	"github.com/dify-sso/dify-sso/core/internal/limits"
 	"github.com/dify-sso/dify-sso/core/internal/operator"
+	"github.com/dify-sso/dify-sso/core/internal/run"
+	"github.com/dify-sso/dify-sso/core/internal/serviceapi"
 	"github.com/dify-sso/dify-sso/core/internal/sqlstore"
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/core/internal/webui"
@@ -35,6 +39,8 @@ import (
 	"github.com/dify-sso/dify-sso/pkg/schema"
 	"github.com/dify-sso/dify-sso/pkg/server"
 	"github.com/dify-sso/dify-sso/pkg/telemetry"
+	"github.com/dify-sso/dify-sso/pkg/trace"
+	"github.com/dify-sso/dify-sso/pkg/trip"
 )
 
 // Options are what does not come from settings.
@@ -47,8 +53,11 @@ type Options struct {
 	Wrap func(*Stores)
 	// Certificate is what Settings.Certificate gives, for an App that is to serve.
 	Certificate *server.Certificate
+	// Pace is how often streams look after themselves; tests are in a hurry.
+	Pace run.Pace
 
-	ownClock bool // Now was not given
+	ownClock bool          // Now was not given
+	trips    trip.Observer // of the stores
 }
 
 // App is core, built and not yet listening.
@@ -58,6 +67,7 @@ type App struct {
 	Access       *access.Service
 	Operator     *operator.Service
 	Members      *workspace.Members
+	Registry     *apps.Registry
 	Stores       *Stores
 
 	opts     Options
@@ -70,14 +80,21 @@ type App struct {
 	inner    *fiber.App
 	control  *control.Server
 	schema   *schema.Migrator
+	runs     *run.Service
+	traces   *telemetry.Tracing // nil when none are recorded
+	streams  *server.Streams
 	draining atomic.Bool
 	dir      *datadir.Dir // nil in a fleet
 	keys     *keys
+	dify     *serviceapi.Client
 	shared   *keyset.Ring              // what core and sso-bridge sign with; nil without the Enterprise Edition
 	serving  atomic.Pointer[time.Time] // since when
 	rotating sync.Mutex                // over the files of the keys
 
 	keysetRefused func() // counts
+	figures       *figures
+	bridge        *bridgeclient.Client            // nil without company sign-in
+	clocks        func(ctx context.Context) error // compares them
 
 	lastSchema atomic.Pointer[schemaResult]
 }
@@ -92,6 +109,9 @@ func New(ctx context.Context, s *Settings, o Options) (*App, error) {
 	if o.Now == nil {
 		o.Now, o.ownClock = time.Now, true
 	}
+	f := newFigures(telemetry.NewMetrics(Program, o.Version), s, o.Now)
+	o.Log = f.CountLines(o.Log)
+	o.trips = trip.Each(f.Trip, trace.Trip)
 	dir, err := openData(s)
 	if err != nil {
 		return nil, err
@@ -111,7 +131,7 @@ func New(ctx context.Context, s *Settings, o Options) (*App, error) {
 	if o.Wrap != nil {
 		o.Wrap(stores)
 	}
-	a := &App{Settings: s, Stores: stores, opts: o, schema: schema, dir: dir, keys: k}
+	a := &App{Settings: s, Stores: stores, opts: o, schema: schema, dir: dir, keys: k, figures: f}
 	if s.sso != nil {
 		a.shared = keyset.NewRing(s.sso.keys)
 	}
@@ -127,8 +147,11 @@ func New(ctx context.Context, s *Settings, o Options) (*App, error) {
 // build wires the services, then the routes.
 func (a *App) build(ctx context.Context, k *keys) error {
 	s, st, now := a.Settings, a.Stores, a.opts.Now
-	metrics := telemetry.NewMetrics(Program, a.opts.Version)
+	metrics := a.figures.Metrics
 	a.countReloads(metrics)
+	if err := a.openTraces(metrics); err != nil {
+		return err
+	}
 	recorder, err := audit.NewRecorder(st.Audit, a.opts.Log)
 	if err != nil {
 		return err
@@ -149,7 +172,7 @@ func (a *App) build(ctx context.Context, k *keys) error {
 	if err != nil {
 		return err
 	}
-	a.tokens, err = token.New(token.Deps{Store: st.Tokens, Cache: st.Bearers, Kinds: kinds, Recorder: recorder, Now: now, TTL: days(s.OAuthTTLDays)})
+	a.tokens, err = token.New(token.Deps{Store: talliedTokens{st.Tokens, a.figures}, Cache: st.Bearers, Kinds: kinds, Recorder: recorder, Now: now, TTL: days(s.OAuthTTLDays), Buried: a.figures.buried})
 	if err != nil {
 		return err
 	}
@@ -159,7 +182,7 @@ func (a *App) build(ctx context.Context, k *keys) error {
 	}
 	a.devices, err = devicegrant.New(devicegrant.Deps{
 		Store: st.Grants, Minter: a.tokens, Workspaces: workspaces, Recorder: recorder, Now: now, UserCodeKey: k.userCode,
-		UserCodeKeyPrevious: k.former.userCode, Clients: s.KnownClientIDs,
+		UserCodeKeyPrevious: k.former.userCode, Clients: s.KnownClientIDs, Turned: a.figures.turned,
 	})
 	if err != nil {
 		return err
@@ -172,25 +195,32 @@ func (a *App) build(ctx context.Context, k *keys) error {
 		return err
 	}
 	a.Access, err = access.New(access.Deps{
-		Store: st.Access, Accounts: st.Accounts, Passwords: passwords, Console: sessions, Tombs: a.tokens, Recorder: recorder, Now: now,
+		Store: talliedAccess{st.Access, a.figures}, Accounts: st.Accounts, Passwords: passwords, Console: sessions, Tombs: a.tokens, Recorder: recorder, Now: now,
 	})
 	if err != nil {
 		return err
 	}
 	a.Members, err = workspace.NewMembers(workspace.MembersDeps{
-		Store: st.Members, Access: a.Access, Console: sessions, Passwords: passwords, Recorder: recorder, Now: now, MemberLimit: s.MemberLimit,
+		Store: talliedMembers{st.Members, a.figures}, Access: a.Access, Console: sessions, Passwords: passwords, Recorder: recorder, Now: now, MemberLimit: s.MemberLimit,
 	})
 	if err != nil {
-		return err
-	}
-	if err := a.command(); err != nil {
 		return err
 	}
 	a.limits, err = limits.New(limits.Deps{Store: st.Counters, Recorder: recorder, Now: now, Overrides: s.overrides, Refused: metrics.Refused})
 	if err != nil {
 		return err
 	}
-	bearer, err := authz.New(authz.Deps{Kinds: kinds, Tokens: a.tokens, Gate: st.Gate, Places: workspaces, Limits: a.limits, Recorder: recorder, Now: now, Disabled: !s.EnableBearer})
+	registered, err := a.openApps()
+	if err != nil {
+		return err
+	}
+	if a.runs, err = a.openRuns(); err != nil {
+		return err
+	}
+	if err := a.command(a.runs); err != nil {
+		return err
+	}
+	bearer, err := authz.New(authz.Deps{Kinds: kinds, Tokens: lookups{a.tokens, a.figures}, Gate: st.Gate, Places: workspaces, Apps: registered, Limits: a.limits, Recorder: recorder, Now: now, Disabled: !s.EnableBearer})
 	if err != nil {
 		return err
 	}
@@ -198,6 +228,8 @@ func (a *App) build(ctx context.Context, k *keys) error {
 		Leases: st.Leases, Owner: jobs.NewOwner(), Now: now, Log: a.opts.Log,
 		Report: func(job string, o jobs.Outcome, rows int64) { metrics.Job(job, string(o), rows) },
 	}
+	a.streams = server.NewStreams()
+	metrics.Gauge("dify_sso_streams_open", "Streams of events that go on in this process.", func() float64 { return float64(a.streams.Open()) })
 	if st.live != nil { // what other processes share is not ours to count
 		metrics.Gauge("dify_sso_device_grants", "Device authorizations held in this process.", func() float64 { return float64(st.live()) })
 	}
@@ -207,21 +239,23 @@ func (a *App) build(ctx context.Context, k *keys) error {
 	}
 	deps := httpapi.Deps{
 		Installation: a.Installation, Access: a.Access, Console: sessions, Devices: a.devices, Entries: k.entries(),
-		Tokens: a.tokens, Workspaces: workspaces, Members: a.Members, Bearer: bearer, Clients: s.clients, Limits: a.limits, UI: webui.New(s.Public),
+		Tokens: a.tokens, Workspaces: workspaces, Members: a.Members, Apps: registered, Registry: a.Registry, Run: a.runs, Bearer: bearer, Clients: s.clients, Limits: a.limits, UI: webui.New(s.Public),
 		Recorder: recorder, Log: a.opts.Log, Now: now, Public: s.Public, Version: a.opts.Version, Kinds: kinds,
 		SessionMax: days(s.SessionMaxDays), LinkedCodes: s.LinkedCodes, Ready: func() bool { return a.answering(context.Background()).Ready() },
 		Origins: s.CORSAllowOrigins, WithoutAPI: !s.OpenAPIEnabled,
 	}
+	deps.Stepped = a.figures.stepped
 	if err := a.enterprise(&deps); err != nil {
 		return err
 	}
+	a.observe(a.figures)
 	return a.mount(metrics, deps)
 }
 
 // command builds what commands are answered by.
-func (a *App) command() (err error) {
+func (a *App) command(runs *run.Service) (err error) {
 	a.Operator, err = operator.New(operator.Deps{
-		Installation: a.Installation, Access: a.Access, Accounts: a.Stores.Accounts, Keys: keeper{a}, Public: a.Settings.Public,
+		Installation: a.Installation, Access: a.Access, Accounts: a.Stores.Accounts, Keys: keeper{a}, Apps: a.Registry, Runtimes: runs, Unreached: unreached, Public: a.Settings.Public,
 	})
 	if err != nil {
 		return err
@@ -235,9 +269,9 @@ func (a *App) mount(metrics *telemetry.Metrics, deps httpapi.Deps) error {
 	page, isPage := httpapi.Pages(deps)
 	cfg := server.Config{
 		Log: a.opts.Log, Now: a.opts.Now, Addresses: clientip.New(a.Settings.TrustedProxies), HSTS: a.Settings.Public.Scheme == "https",
-		Page: page, IsPage: isPage, Observe: metrics.Observe,
+		Page: page, IsPage: isPage, Observe: metrics.Observe, Streams: a.streams,
 		ReadTimeout: a.Settings.ReadTimeout, IdleTimeout: a.Settings.IdleTimeout,
-		MaxHeaderBytes: a.Settings.MaxHeaderBytes, MaxConnections: a.Settings.MaxConnections,
+		MaxHeaderBytes: a.Settings.MaxHeaderBytes, MaxConnections: a.Settings.MaxConnections, Tracer: a.traces.Tracer(),
 	}
 	var err error
 	if a.public, err = server.New(cfg); err != nil {
@@ -246,7 +280,7 @@ func (a *App) mount(metrics *telemetry.Metrics, deps httpapi.Deps) error {
 	if err := httpapi.Mount(a.public, deps); err != nil {
 		return err
 	}
-	cfg.Page, cfg.IsPage, cfg.Observe, cfg.HSTS = nil, nil, nil, false
+	cfg.Page, cfg.IsPage, cfg.Observe, cfg.Streams, cfg.HSTS = nil, nil, nil, nil, false
 	if a.inner, err = server.New(cfg); err != nil {
 		return err
 	}
@@ -256,8 +290,8 @@ func (a *App) mount(metrics *telemetry.Metrics, deps httpapi.Deps) error {
 	}
 	httpapi.MountInner(a.inner, httpapi.Inner{
 		Bridge: inner, Replay: a.Stores.Replay,
-		Readiness: a.Readiness, Metrics: metrics.Registry, Profiles: a.Settings.PprofEnabled, OperatorKey: a.Settings.OperatorKey, Access: a.Access,
-		ForwardAuthKey: a.Settings.ForwardAuthKey, Bearer: deps.Bearer, Recorder: deps.Recorder, Now: deps.Now,
+		Readiness: a.Readiness, Metrics: metrics.Registry, Profiles: a.Settings.PprofEnabled, OperatorKey: a.Settings.OperatorKey, OperatorKeyPrevious: a.Settings.OperatorKeyPrevious, Access: a.Access,
+		ForwardAuthKey: a.Settings.ForwardAuthKey, ForwardAuthKeyPrevious: a.Settings.ForwardAuthKeyPrevious, Bearer: deps.Bearer, Recorder: deps.Recorder, Now: deps.Now,
 	})
 	return nil
 }
@@ -266,6 +300,8 @@ func (a *App) mount(metrics *telemetry.Metrics, deps httpapi.Deps) error {
 func (a *App) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
+	a.dify.CloseIdle()
+	a.traces.Flush(ctx)
 	return errors.Join(a.recorder.Flush(ctx), a.Stores.Close())
 }
 

@@ -47,6 +47,8 @@ type Config struct {
 	KnownClientIDs []string `env:"OPENAPI_KNOWN_CLIENT_IDS" doc:"client ids that may ask for a device code"`
 
 	ForwardAuthKey secret.Text `env:"FORWARD_AUTH_KEY" doc:"at least 32 bytes; opens the routes of the second listener by which proxies ask about a bearer, which do not exist without it"`
+	// ForwardAuthKeyPrevious lets callers change one after the other.
+	ForwardAuthKeyPrevious secret.Text `env:"FORWARD_AUTH_KEY_PREVIOUS" doc:"the former FORWARD_AUTH_KEY, taken too until this is removed (docs/operating/keys.md)"`
 
 	IntrospectionClients []string `env:"INTROSPECTION_CLIENTS" doc:"services that may introspect tokens, as a comma list of id:hex, the SHA-256 of a secret of at least 32 bytes"`
 
@@ -71,10 +73,31 @@ type Config struct {
 	BridgeCAFile    string        `env:"SSO_BRIDGE_CA_FILE" doc:"PEM file of roots to trust beside the system's, for SSO_BRIDGE_URL"`
 	BridgeTimeout   time.Duration `env:"SSO_BRIDGE_TIMEOUT" doc:"time for one call of sso-bridge, its answer read; 1s to 30s"`
 	KeysetFile      string        `env:"KEYSET_FILE" doc:"file of the secrets that core and sso-bridge share, with mode 0640 or tighter; core keyset new makes one; read again on SIGHUP"`
-	CompanyDevices  bool          `env:"SSO_DEVICE_ENABLED" doc:"whether people of an identity provider can sign devices in; false answers as without the Enterprise Edition"`
+	CompanyDevices  bool          `env:"SSO_DEVICE_ENABLED" doc:"whether people of an identity provider can sign devices in; false: the routes of that sign-in answer as without the Enterprise Edition, and tokens that exist go on"`
 	CompanyAccounts bool          `env:"SSO_ACCOUNT_ENABLED" doc:"whether accounts can sign in to the console through an identity provider; false answers as without the Enterprise Edition"`
 
+	RuntimeAllowedHosts   []string      `env:"RUNTIME_ALLOWED_HOSTS" doc:"hosts, addresses and CIDRs that runtimes of apps may have, as a comma list, such as 127.0.0.1 for a runtime on this machine; nothing else is called then; empty lets public and private networks be called, loopback and link-local never; where core itself listens takes an entry with the port"`
+	DSLImportRuntime      string        `env:"DSL_IMPORT_RUNTIME" doc:"base address of the runtime that makes apps from descriptions which people import; empty refuses them; needs DSL_IMPORT_KEY"`
+	DSLImportKey          secret.Text   `env:"DSL_IMPORT_KEY" doc:"what that runtime takes imports of new apps by; needed with DSL_IMPORT_RUNTIME"`
+	RuntimeConnectTimeout time.Duration `env:"RUNTIME_CONNECT_TIMEOUT" doc:"time to reach an app's runtime"`
+	RuntimeHeaderTimeout  time.Duration `env:"RUNTIME_HEADER_TIMEOUT" doc:"time until a runtime begins to answer"`
+	RuntimeIdleTimeout    time.Duration `env:"RUNTIME_IDLE_TIMEOUT" doc:"longest silence of a runtime between two events of a stream"`
+	RunMaxDuration        time.Duration `env:"RUN_MAX_DURATION" doc:"longest streaming run"`
+	RunBlockingTimeout    time.Duration `env:"RUN_BLOCKING_TIMEOUT" doc:"time for a run whose answer comes in one piece"`
+	RunStopOnDisconnect   bool          `env:"RUN_STOP_ON_DISCONNECT" doc:"whether the runtime's work is stopped when the client has left"`
+	RunRetentionDays      int           `env:"RUN_RETENTION_DAYS" doc:"days for which a run stays on record; 1 to 3650"`
+	DefaultActiveRequests int           `env:"APP_DEFAULT_ACTIVE_REQUESTS" doc:"runs of an app that go on at once unless the app says otherwise; 0 to 1000000, 0 is no limit"`
+	MaxActiveRequests     int           `env:"APP_MAX_ACTIVE_REQUESTS" doc:"runs of an app that go on at once whatever the app says; 0 to 1000000, 0 is no limit"`
+
+	UploadFileLimit  int      `env:"UPLOAD_FILE_SIZE_LIMIT" doc:"largest file in MiB; 1 to 1024"`
+	UploadImageLimit int      `env:"UPLOAD_IMAGE_FILE_SIZE_LIMIT" doc:"largest image in MiB; 1 to 1024"`
+	UploadAudioLimit int      `env:"UPLOAD_AUDIO_FILE_SIZE_LIMIT" doc:"largest audio file in MiB; 1 to 1024"`
+	UploadVideoLimit int      `env:"UPLOAD_VIDEO_FILE_SIZE_LIMIT" doc:"largest video file in MiB; 1 to 1024"`
+	UploadBlocked    []string `env:"UPLOAD_FILE_EXTENSION_BLACKLIST" doc:"file name extensions that are refused, as a comma list"`
+
 	OperatorKey secret.Text `env:"OPERATOR_API_KEY" doc:"at least 32 bytes; opens the operator's routes of the second listener, which do not exist without it"`
+	// OperatorKeyPrevious lets callers change one after the other.
+	OperatorKeyPrevious secret.Text `env:"OPERATOR_API_KEY_PREVIOUS" doc:"the former OPERATOR_API_KEY, taken too until this is removed (docs/operating/keys.md)"`
 
 	SetupToken secret.Text `env:"SETUP_TOKEN" doc:"set-up code to use in place of one that is drawn"`
 
@@ -88,6 +111,10 @@ type Config struct {
 
 	LogLevel  string `env:"LOG_LEVEL" doc:"debug, info, warn or error"`
 	LogFormat string `env:"LOG_FORMAT" doc:"json or text"`
+
+	OTLPEndpoint string      `env:"OTEL_EXPORTER_OTLP_ENDPOINT" doc:"base address of an OpenTelemetry collector that takes OTLP over HTTP, such as http://127.0.0.1:4318; traces go to /v1/traces below it; empty records none"`
+	OTLPHeaders  secret.Text `env:"OTEL_EXPORTER_OTLP_HEADERS" doc:"headers for the collector, such as authorization=Bearer%20secret, as a comma list; values in percent encoding"`
+	TracesRatio  string      `env:"OTEL_TRACES_SAMPLER_ARG" doc:"part of the traces that begin here which is recorded; 0 to 1"`
 
 	PprofEnabled bool `env:"PPROF_ENABLED" doc:"whether the second listener serves Go's profiles under /debug/pprof; they show addresses and the memory of requests"`
 
@@ -110,9 +137,13 @@ func Defaults() Config {
 
 		BridgeTimeout: 5 * time.Second, CompanyDevices: true, CompanyAccounts: true,
 
+		RuntimeConnectTimeout: 5 * time.Second, RuntimeHeaderTimeout: 30 * time.Second, RuntimeIdleTimeout: time.Minute,
+		RunMaxDuration: 20 * time.Minute, RunBlockingTimeout: 100 * time.Second, RunStopOnDisconnect: true, RunRetentionDays: 30,
+		UploadFileLimit: 15, UploadImageLimit: 10, UploadAudioLimit: 50, UploadVideoLimit: 100,
+
 		ShutdownGrace: 20 * time.Second,
 		ReadTimeout:   10 * time.Second, IdleTimeout: time.Minute,
 		MaxHeaderBytes: 16 << 10, MaxConnections: 10_000,
-		LogLevel: "info", LogFormat: "json",
+		LogLevel: "info", LogFormat: "json", TracesRatio: "1",
 	}
 }

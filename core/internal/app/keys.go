@@ -14,6 +14,9 @@ import (
 type keys struct {
 	userCode, csrf, entry, canary []byte
 	sealing                       *seal.Keys
+	// fingerprints makes what is told of apps' keys. What the former SECRET_KEY had made of
+	// them is not needed: nothing keeps a fingerprint.
+	fingerprints []byte
 	// former are those that derive from the former SECRET_KEY, all nil without one.
 	former struct{ userCode, csrf, entry, canary []byte }
 	// master is SECRET_KEY, previous the one before it, and own whether core has made it
@@ -48,6 +51,7 @@ func loadKeys(s *Settings, dir *datadir.Dir) (*keys, error) {
 	for purpose, key := range map[string][2]*[]byte{
 		"device.user_code": {&k.userCode, &k.former.userCode}, "console.csrf": {&k.csrf, &k.former.csrf},
 		"device.entry": {&k.entry, &k.former.entry}, "installation.canary": {&k.canary, &k.former.canary},
+		"apps.key_fingerprint": {&k.fingerprints, new([]byte)},
 	} {
 		if *key[0], *key[1], err = own.Derive(purpose); err != nil {
 			return nil, err

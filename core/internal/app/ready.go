@@ -17,7 +17,7 @@ import (
 // readyLimit bounds the questions, so that a hanging store is an answer too.
 const readyLimit = 2 * time.Second
 
-// Readiness asks every store, and whether the schema still fits this program.
+// Readiness asks every store, and whether the schema still has what this program needs.
 func (a *App) Readiness(ctx context.Context) server.Readiness {
 	ctx, cancel := context.WithTimeout(ctx, readyLimit)
 	defer cancel()
@@ -70,15 +70,16 @@ func (a *App) stores(ctx context.Context) server.Readiness {
 	}
 }
 
+// checkSchema finds a schema that was taken back. A newer one is what each rolling upgrade
+// brings while this program serves: its migration is followed by programs that need it, and
+// by what ends this one. If that were not ready, all processes would leave at once, before
+// the first of the new ones is there. The start refuses it.
 func (a *App) checkSchema(ctx context.Context) string {
 	status, err := a.schema.Status(ctx)
 	if err != nil {
 		return check(err)
 	}
-	switch fit := status.Check(); {
-	case errors.Is(fit, schema.ErrNewer):
-		return "newer than this program"
-	case errors.Is(fit, schema.ErrOlder):
+	if errors.Is(status.Check(), schema.ErrOlder) {
 		return "older than this program"
 	}
 	return server.CheckOK

@@ -10,12 +10,14 @@ import (
 	"github.com/dify-sso/dify-sso/pkg/config"
 	"github.com/dify-sso/dify-sso/pkg/keyset"
 	"github.com/dify-sso/dify-sso/pkg/ownkeys"
+	"github.com/dify-sso/dify-sso/pkg/serve"
 	"github.com/dify-sso/dify-sso/pkg/telemetry"
 )
 
 // Reload reads again what may change while core serves: the TLS certificate and the key
 // set. One that is refused changes nothing of the other.
 func (a *App) Reload() {
+	defer serve.Reloading()()
 	cert := a.opts.Certificate
 	if cert == nil && a.shared == nil {
 		a.opts.Log.Info("SIGHUP: there is no TLS certificate and no key set to read again; other settings need a restart")

@@ -43,7 +43,8 @@ func (a *App) ListenControl() *control.Listener {
 }
 
 // Serve answers until ctx ends, then drains: readiness says no for SHUTDOWN_DELAY, the
-// listeners close, running requests get SHUTDOWN_GRACE, and what was recorded is written.
+// listeners close, running requests get SHUTDOWN_GRACE, streams that go on then are told the end, and what
+// was recorded is written.
 func (a *App) Serve(ctx context.Context, l *Listeners) error {
 	since := a.opts.Now().UTC()
 	a.serving.Store(&since)
@@ -51,6 +52,8 @@ func (a *App) Serve(ctx context.Context, l *Listeners) error {
 		Public: a.public, Inner: a.inner, Control: a.control, Certificate: a.opts.Certificate, WithTLS: a.Settings.TLS(),
 		Workers: a.workers(), Draining: &a.draining, MaxConnections: a.Settings.MaxConnections,
 		Delay: a.Settings.ShutdownDelay, Grace: a.Settings.ShutdownGrace, Log: a.opts.Log,
+		Ready: func(ctx context.Context) bool { return a.Readiness(ctx).Ready() },
+		End:   a.streams.End, Finish: a.runs.Wait,
 	}.Until(ctx, l)
 }
 
@@ -62,6 +65,10 @@ func (a *App) workers() []lifecycle.Worker {
 		a.surviving("tombstones", a.tokens.RunBurials),
 		a.surviving("grant clean-up", a.devices.RunCleanup),
 		a.surviving("sweep", jobs.Sweep(a.opts.Now, a.sweep)),
+		a.surviving("clocks", a.clocks),
+	}
+	if a.traces != nil {
+		list = append(list, a.surviving("traces", a.traces.Run))
 	}
 	if cert := a.opts.Certificate; cert != nil {
 		list = append(list, a.surviving("TLS certificate", cert.Watch))
@@ -80,7 +87,11 @@ func (a *App) Jobs() []jobs.Job {
 	if !a.Settings.CleanTokens {
 		keep = 0
 	}
-	return []jobs.Job{prune.Tokens(a.Stores.Prune, a.opts.Now, keep), prune.Sessions(a.Stores.Prune, a.opts.Now)}
+	return []jobs.Job{
+		prune.Tokens(a.Stores.Prune, a.opts.Now, keep), prune.Sessions(a.Stores.Prune, a.opts.Now),
+		prune.Runs(a.Stores.Prune, a.opts.Now, days(a.Settings.RunRetentionDays)),
+		a.liveJob(),
+	}
 }
 
 func (a *App) surviving(name string, run func(ctx context.Context) error) lifecycle.Worker {

@@ -131,6 +131,7 @@ func judge(cfg Config, problems *config.Problems) *Settings {
 		problems.Add("DATA_DIR", "must name a directory")
 	}
 	s.level = settings.Log(problems, cfg.LogLevel, cfg.LogFormat)
+	settings.Traces(problems, cfg.OTLPEndpoint, cfg.OTLPHeaders, cfg.TracesRatio)
 	if len(cfg.KnownClientIDs) == 0 || slices.ContainsFunc(cfg.KnownClientIDs, func(id string) bool { return !devicegrant.ValidClientID(id) }) {
 		problems.Add("OPENAPI_KNOWN_CLIENT_IDS", "must be a comma list of client ids, at least one")
 	}
@@ -147,6 +148,8 @@ func judge(cfg Config, problems *config.Problems) *Settings {
 	s.judgeLimits(problems)
 	s.judgeSwitches(problems)
 	s.judgeCallers(problems)
+	s.judgeApps(problems)
+	s.judgeImports(problems)
 	s.tls().Judge(problems)
 	return s
 }

@@ -50,6 +50,8 @@ func TestSettings(t *testing.T) {
 		{name: "one key for proxies and operators", given: map[string]string{"FORWARD_AUTH_KEY": strings.Repeat("k", 32), "OPERATOR_API_KEY": strings.Repeat("k", 32)}, want: []string{"OPERATOR_API_KEY"}},
 		{name: "a key for proxies that can be guessed", given: map[string]string{"FORWARD_AUTH_KEY": strings.Repeat("k", 31)}, want: []string{"FORWARD_AUTH_KEY"}},
 		{name: "introspection clients without a digest", given: map[string]string{"INTROSPECTION_CLIENTS": "gateway:a-secret-in-clear"}, want: []string{"INTROSPECTION_CLIENTS"}},
+		{name: "traces that can go nowhere", given: map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4317", "OTEL_EXPORTER_OTLP_HEADERS": "canary", "OTEL_TRACES_SAMPLER_ARG": "2"},
+			want: []string{"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_TRACES_SAMPLER_ARG"}},
 		{name: "a client id with a blank", given: map[string]string{"OPENAPI_KNOWN_CLIENT_IDS": "a b"}, want: []string{"OPENAPI_KNOWN_CLIENT_IDS"}},
 	}
 	for _, tc := range refused {

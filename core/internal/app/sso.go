@@ -21,20 +21,21 @@ func (s *Settings) kinds() []token.Kind {
 
 // enterprise adds to the routes what the Enterprise Edition has; without it their
 // dependencies stay nil and the routes do not exist.
-func (a *App) enterprise(deps *httpapi.Deps) error {
+func (a *App) enterprise(deps *httpapi.Deps) (err error) {
 	s := a.Settings
-	if s.sso == nil || !s.CompanyDevices {
+	deps.Enterprise = s.sso != nil
+	if !deps.Enterprise || !s.CompanyDevices { // whoever has signed in before goes on
 		return nil
 	}
 	public, bridgePublic := s.Public.String(), s.sso.bridgePublic.String()
-	bridge, err := bridgeclient.New(bridgeclient.Deps{
+	a.bridge, err = bridgeclient.New(bridgeclient.Deps{
 		Bridge: s.sso.bridge, Public: public, BridgePublic: bridgePublic, Roots: s.sso.roots, Timeout: s.BridgeTimeout, Keys: a.shared, Now: a.opts.Now,
 	})
 	if err != nil {
 		return err
 	}
 	deps.SSO, err = sso.New(sso.Deps{
-		Bridge: bridge, Devices: a.devices, Subjects: a.tokens, Replay: a.Stores.Replay, Keys: a.shared, SecretKey: a.keys.master,
+		Bridge: a.bridge, Devices: a.devices, Subjects: a.tokens, Replay: a.Stores.Replay, Keys: a.shared, SecretKey: a.keys.master, SecretKeyPrevious: a.keys.previous,
 		Public: public, BridgePublic: bridgePublic, Recorder: a.recorder, Now: a.opts.Now,
 	})
 	return err

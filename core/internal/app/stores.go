@@ -10,6 +10,7 @@ import (
 
 	"github.com/dify-sso/dify-sso/core/internal/access"
 	"github.com/dify-sso/dify-sso/core/internal/account"
+	"github.com/dify-sso/dify-sso/core/internal/apps"
 	"github.com/dify-sso/dify-sso/core/internal/authz"
 	"github.com/dify-sso/dify-sso/core/internal/console"
 	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
@@ -17,6 +18,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/memstore"
 	"github.com/dify-sso/dify-sso/core/internal/prune"
 	"github.com/dify-sso/dify-sso/core/internal/redisstore"
+	"github.com/dify-sso/dify-sso/core/internal/run"
 	"github.com/dify-sso/dify-sso/core/internal/sqlstore"
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/core/internal/workspace"
@@ -39,6 +41,7 @@ type Stores struct {
 	Members      workspace.MemberStore
 	Tokens       token.Store
 	Access       access.Store
+	Apps         apps.RegistryStore
 	Console      console.Store
 	Installation installation.Store
 	Audit        audit.Sink
@@ -49,9 +52,16 @@ type Stores struct {
 	Leases       jobs.Leases
 	Replay       envelope.Replay
 	Prune        prune.Store
+	Runs         run.Runs
+	Slots        run.Slots
+
+	// Runtimes are what apps run on where a test has put others in the place of ours.
+	Runtimes map[apps.Runtime]run.Runtime
 
 	// live counts the grants, and sweep frees what is over, where that is in process.
 	live    func() int
+	expired func(func()) // takes what hears of grants that run out undecided
+	redis   *redisdb.DB  // nil where that is in process
 	sweep   func(now time.Time)
 	closers []func() error
 }
@@ -85,10 +95,11 @@ func openStores(ctx context.Context, s *Settings, o Options) (*Stores, error) {
 	if err := fitSchema(ctx, db, s.Embedded()); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
+	db = sqldb.Observed(db, o.trips)
 	st := &Stores{
 		DB: db, Accounts: sqlstore.Accounts{DB: db}, Workspaces: sqlstore.Workspaces{DB: db}, Members: sqlstore.Members{DB: db}, Tokens: sqlstore.Tokens{DB: db},
-		Access: sqlstore.Access{DB: db}, Console: sqlstore.Console{DB: db}, Installation: sqlstore.Installation{DB: db}, Audit: sqlstore.Audit(db),
-		Leases: sqlstore.Leases(db), Prune: sqlstore.Prune{DB: db},
+		Access: sqlstore.Access{DB: db}, Apps: sqlstore.Apps{DB: db}, Console: sqlstore.Console{DB: db}, Installation: sqlstore.Installation{DB: db}, Audit: sqlstore.Audit(db),
+		Leases: sqlstore.Leases(db), Prune: sqlstore.Prune{DB: db}, Runs: sqlstore.Runs{DB: db},
 	}
 	if s.Embedded() {
 		st.inProcess(s.DeviceMaxGrants, o.Now)
@@ -107,23 +118,35 @@ func (st *Stores) inProcess(maxGrants int, clock func() time.Time) {
 	st.Gate = memstore.Gate{Counters: counters, Bearers: bearers}
 	replays := replay.NewMemory(maxReplays, clock)
 	st.Replay = replays
+	slots := memstore.NewSlots()
+	st.Slots = slots
 	st.live = grants.Live
-	st.sweep = func(now time.Time) { grants.Sweep(now); bearers.Sweep(now); counters.Sweep(now); replays.Sweep(now) }
+	st.expired = func(hear func()) { grants.Expired = hear }
+	st.sweep = func(now time.Time) {
+		grants.Sweep(now)
+		bearers.Sweep(now)
+		counters.Sweep(now)
+		replays.Sweep(now)
+		slots.Sweep(now)
+	}
 }
 
 // inRedis keeps what is short-lived in Redis. A Redis that does not answer keeps no
 // process from starting: it is not ready, and serves what SQL alone can answer.
 func (st *Stores) inRedis(ctx context.Context, s *Settings, o Options) error {
-	db, err := redisdb.New(s.redis())
+	options := s.redis()
+	options.Observe = o.trips
+	db, err := redisdb.New(options)
 	if err != nil {
 		return err
 	}
+	st.redis = db
 	// With a clock that a test has set the counters must go by it too.
 	counters := redislimit.Store{DB: db, CallersClock: !o.ownClock}
 	st.Grants = redisstore.Grants{DB: db, Log: o.Log}
 	bearers := redisstore.Bearers{DB: db, Log: o.Log}
 	st.Bearers, st.Gate = bearers, redisstore.Gate{Bearers: bearers, CallersClock: !o.ownClock}
-	st.Counters, st.Replay = counters, redisreplay.Store{DB: db}
+	st.Counters, st.Replay, st.Slots = counters, redisreplay.Store{DB: db}, redisstore.Slots{DB: db}
 	st.closers = append(st.closers, db.Close)
 	ask, cancel := context.WithTimeout(ctx, readyLimit)
 	defer cancel()

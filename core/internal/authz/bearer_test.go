@@ -13,9 +13,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/dify-sso/dify-sso/core/internal/apps"
 	"github.com/dify-sso/dify-sso/core/internal/authz"
 	"github.com/dify-sso/dify-sso/core/internal/limits"
 	"github.com/dify-sso/dify-sso/core/internal/memstore"
+	"github.com/dify-sso/dify-sso/core/internal/sqlstore"
 	"github.com/dify-sso/dify-sso/core/internal/storetest"
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/core/internal/workspace"
@@ -31,6 +33,7 @@ type tokens struct {
 	resolved int
 	used     []string
 	account  string // whose the live token is; empty is ada's
+	ends     time.Time
 }
 
 func (s *tokens) ResolveKnown(_ context.Context, kind token.Kind, digest secret.Digest, known token.Remembered, cached bool) (token.Identity, error) {
@@ -45,7 +48,11 @@ func (s *tokens) ResolveKnown(_ context.Context, kind token.Kind, digest secret.
 	if s.account != "" {
 		who = s.account
 	}
-	return token.Identity{Context: token.Context{SessionID: "session", Subject: token.AccountSubject(who, ""), AccountName: "Ada"}, Kind: kind}, nil
+	return token.Identity{Context: token.Context{SessionID: "session", Subject: token.AccountSubject(who, ""), AccountName: "Ada", ExpiresAt: s.ends}, Kind: kind}, nil
+}
+
+func (s *tokens) Resolve(ctx context.Context, kind token.Kind, digest secret.Digest) (token.Identity, error) {
+	return s.ResolveKnown(ctx, kind, digest, token.Remembered{}, true)
 }
 
 // Place is asked by no rule of the fuzz targets.
@@ -91,7 +98,11 @@ func newGate(t *testing.T, overrides map[limits.Name]limits.Override) *gate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.BearerAuthenticator, err = authz.New(authz.Deps{Places: places, Kinds: kinds, Tokens: g.tokens, Gate: storetest.FaultyGate(memstore.Gate{Counters: counters, Bearers: g.Bearers}, &g.faults), Limits: table, Recorder: g.Recorder, Now: g.Clock.Now})
+	registered, err := apps.New(sqlstore.Apps{DB: g.DB})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.BearerAuthenticator, err = authz.New(authz.Deps{Places: places, Apps: registered, Kinds: kinds, Tokens: g.tokens, Gate: storetest.FaultyGate(memstore.Gate{Counters: counters, Bearers: g.Bearers}, &g.faults), Limits: table, Recorder: g.Recorder, Now: g.Clock.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +113,7 @@ func presented(headers ...string) authz.Presented {
 	return authz.Presented{Authorization: headers, Address: "192.0.2.1", IP: "192.0.2.1"}
 }
 
-func (g *gate) ask(rule authz.Rule, headers ...string) (authz.Caller, error) {
+func (g *gate) ask(rule authz.Rule, headers ...string) (*authz.Caller, error) {
 	return g.Authenticate(g.t.Context(), rule, presented(headers...))
 }
 
@@ -368,7 +379,7 @@ func TestTheWorkspace(t *testing.T) {
 	g.tokens.account = who.ID
 	w := g.AddWorkspaceOf(t, "w", who.ID)
 	foreign := g.AddWorkspaceOf(t, "foreign", g.AddActive(t, "bob@example.com").ID)
-	ask := func(ctx context.Context, id string, roles ...workspace.Role) (authz.Caller, error) {
+	ask := func(ctx context.Context, id string, roles ...workspace.Role) (*authz.Caller, error) {
 		p := presented("Bearer " + good)
 		p.Workspace = id
 		return g.Authenticate(ctx, authz.Rule{Subjects: accounts, Workspace: true, Roles: roles}, p)
@@ -399,14 +410,14 @@ func TestTheWorkspace(t *testing.T) {
 			}
 		}
 	})
-	t.Run("down", func(t *testing.T) {
+	t.Run("PL-9 down", func(t *testing.T) {
 		g.spaces.Clear()
 		g.spaces.Plan(storetest.Fault{Method: "Place"})
 		if _, err := ask(t.Context(), w.ID); fault.Of(err).Kind() != fault.Unavailable {
 			t.Fatal(err)
 		}
 	})
-	t.Run("slower than anybody waits", func(t *testing.T) {
+	t.Run("PL-9 slower than anybody waits", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			d := g.Deps
 			d.Places = silent{}
@@ -435,7 +446,7 @@ func TestNewChecksWhatItNeeds(t *testing.T) {
 	whole := newGate(t, nil).Deps
 	for name, drop := range map[string]func(*authz.Deps){
 		"kinds": func(d *authz.Deps) { d.Kinds = nil }, "tokens": func(d *authz.Deps) { d.Tokens = nil }, "limits": func(d *authz.Deps) { d.Limits = nil },
-		"places": func(d *authz.Deps) { d.Places = nil }, "gate": func(d *authz.Deps) { d.Gate = nil },
+		"places": func(d *authz.Deps) { d.Places = nil }, "apps": func(d *authz.Deps) { d.Apps = nil }, "gate": func(d *authz.Deps) { d.Gate = nil },
 		"recorder": func(d *authz.Deps) { d.Recorder = nil }, "clock": func(d *authz.Deps) { d.Now = nil },
 	} {
 		d := whole

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dify-sso/dify-sso/core/internal/apps"
 	"github.com/dify-sso/dify-sso/core/internal/authz"
 	"github.com/dify-sso/dify-sso/core/internal/limits"
 	"github.com/dify-sso/dify-sso/core/internal/memstore"
@@ -32,9 +33,16 @@ func fuzzGate(t *testing.T, kinds *token.KindRegistry, tokens *tokens) *authz.Be
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := authz.New(authz.Deps{Kinds: kinds, Tokens: tokens, Places: tokens, Gate: memstore.Gate{Counters: counters, Bearers: memstore.NewBearers(10)}, Limits: table, Recorder: recorder, Now: time.Now})
+	b, err := authz.New(authz.Deps{Kinds: kinds, Tokens: tokens, Places: tokens, Apps: noApps{}, Gate: memstore.Gate{Counters: counters, Bearers: memstore.NewBearers(10)}, Limits: table, Recorder: recorder, Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// noApps is a registry without an app.
+type noApps struct{}
+
+func (noApps) Place(context.Context, string, string) (*apps.Place, error) {
+	return nil, apps.ErrNotFound
 }

@@ -64,6 +64,9 @@ func New(d Deps) (*Client, error) {
 // CloseIdle ends connections that nobody uses.
 func (c *Client) CloseIdle() { c.inner.CloseIdle() }
 
+// Clock asks the bridge for its time. It counts for no failure, nor waits for one.
+func (c *Client) Clock(ctx context.Context) (time.Time, error) { return c.inner.Clock(ctx) }
+
 // call asks the bridge within the time limit. It returns sso.ErrSilent for every answer
 // that is none of the statuses expected, and for none at all.
 func (c *Client) call(ctx context.Context, method, uri string, body []byte, etag string, expected func(innerclient.Answer) bool) (innerclient.Answer, error) {

@@ -214,12 +214,14 @@ func (c *command) accountTable(list access.AccountPage) error {
 		}
 		row(w, a.ID, a.Email, a.Name, a.Status, admin, last, stamp(a.CreatedAt))
 	}
-	if err := w.Flush(); err != nil {
+	return c.pageEnd(w, list.HasMore, len(list.Data), list.Total, list.Page)
+}
+
+// pageEnd ends the table of a page and says where the next one is.
+func (c *command) pageEnd(w *tabwriter.Writer, more bool, shown, total, page int) error {
+	if err := w.Flush(); err != nil || !more {
 		return err
 	}
-	if list.HasMore {
-		_, err := fmt.Fprintf(c.Stderr, "%d of %d; --page %d goes on.\n", len(list.Data), list.Total, list.Page+1)
-		return err
-	}
-	return nil
+	_, err := fmt.Fprintf(c.Stderr, "%d of %d; --page %d goes on.\n", shown, total, page+1)
+	return err
 }

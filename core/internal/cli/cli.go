@@ -111,8 +111,12 @@ http://127.0.0.1:5001.
   core admin setup-code      let the first owner in by a browser
   core admin create-owner    or create them here
   core admin --help          accounts, sessions, revocation
+  core app --help            the apps that people run: add, import, check
   core audit --help          what happened: read, export, prune
   core keyset --help         secrets shared with sso-bridge: make, rotate
+  core secrets init          the secrets of an installation on Postgres, for Kubernetes or as files
+  core doctor                what is wrong, or will be
+  core probe ADDRESS         sign a client in and out, to see whether that works
   core config print          every setting with its value
 
 Exit codes: 0 done, 1 failed, 2 wrong arguments or settings.`,
@@ -124,7 +128,7 @@ Exit codes: 0 done, 1 failed, 2 wrong arguments or settings.`,
 	defaults := app.Defaults()
 	c.flags = cmdline.SettingFlags(root, &defaults, usual)
 	cmdline.Group(root)
-	root.AddCommand(c.serve(), c.config(), c.migrate(), c.admin(), c.audit(), c.keyset(), c.version())
+	root.AddCommand(c.serve(), c.config(), c.migrate(), c.admin(), c.app(), c.audit(), c.keyset(), c.secrets(), c.doctor(), c.healthcheck(), c.probe(), c.version())
 	return root
 }
 

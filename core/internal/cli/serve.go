@@ -9,18 +9,22 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/dify-sso/dify-sso/core/internal/app"
 	"github.com/dify-sso/dify-sso/core/internal/installation"
+	"github.com/dify-sso/dify-sso/core/internal/operator"
 	cmdline "github.com/dify-sso/dify-sso/pkg/command"
 	"github.com/dify-sso/dify-sso/pkg/datadir"
+	"github.com/dify-sso/dify-sso/pkg/telemetry"
 )
 
 func (c *command) serve() *cobra.Command {
-	return &cobra.Command{
+	var seedFiles []string
+	cmd := &cobra.Command{
 		Use: "serve", Short: "Serve until SIGTERM or SIGINT; a second signal ends at once", Args: cmdline.NoArgs,
 		Long: `Serve the pages and the API on LISTEN, and health, readiness and metrics on
 INNER_LISTEN. On the first start the data directory, its keys and its database
@@ -41,6 +45,7 @@ KEYSET_FILE names (core keyset --help).`,
 			o.Version = c.Version
 			if o.Log == nil {
 				o.Log = s.Logger(c.Stderr)
+				telemetry.TakeStandard(o.Log)
 			}
 			if o.Certificate, err = s.Certificate(time.Now, o.Log); err != nil {
 				return err
@@ -48,12 +53,18 @@ KEYSET_FILE names (core keyset --help).`,
 			for _, w := range s.Warnings {
 				o.Log.Warn(w)
 			}
-			return c.serveApp(cmd.Context(), s, o, started)
+			seeds, err := c.seeds(seedFiles)
+			if err != nil {
+				return err
+			}
+			return c.serveApp(cmd.Context(), s, o, started, seeds)
 		},
 	}
+	cmd.Flags().StringArrayVar(&seedFiles, "seed-apps", nil, "for development: a file of apps as \"core app import\" takes it, made once the installation is set up where it has none; repeat for more")
+	return cmd
 }
 
-func (c *command) serveApp(ctx context.Context, s *app.Settings, o app.Options, started time.Time) (err error) {
+func (c *command) serveApp(ctx context.Context, s *app.Settings, o app.Options, started time.Time, seeds []operator.AppWanted) (err error) {
 	release, err := app.LockData(ctx, s, datadir.Serving, c.Patience)
 	if err != nil {
 		return err
@@ -84,6 +95,13 @@ func (c *command) serveApp(ctx context.Context, s *app.Settings, o app.Options, 
 	c.welcome(s, link, l.Inner.Addr())
 	if c.Started != nil {
 		c.Started(l.Public.Addr().String(), l.Inner.Addr().String())
+	}
+	if len(seeds) > 0 {
+		seeding, end := context.WithCancel(ctx)
+		var done sync.WaitGroup
+		done.Go(func() { c.seed(seeding, a, seeds, o.Log) })
+		defer done.Wait()
+		defer end()
 	}
 	return a.Serve(ctx, l)
 }
@@ -130,9 +148,5 @@ func (c *command) welcome(s *app.Settings, link string, inner net.Addr) {
 		fmt.Fprintf(c.Stdout, "\nSet it up, once, in a browser:\n  %s\n", link)
 		next = "Then sign"
 	}
-	client := c.Client
-	if client == "" {
-		client = "difyauth"
-	}
-	fmt.Fprintf(c.Stdout, "\n%s a command line in, in another terminal:\n  %s login --host %s\n\nCtrl-C stops it.\n\n", next, client, s.Public)
+	fmt.Fprintf(c.Stdout, "\n%s a command line in, in another terminal:\n  %s login --host %s\n\nCtrl-C stops it.\n\n", next, c.difyauth(), s.Public)
 }

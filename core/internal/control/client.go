@@ -72,6 +72,31 @@ func (c Client) RevokeSubject(ctx context.Context, s operator.Subject) (access.R
 	return control.Call[access.Receipt](ctx, c.Client, opRevoke, s)
 }
 
+// ListApps implements operator.Operations.
+func (c Client) ListApps(ctx context.Context, q operator.AppQuery) (operator.AppPage, error) {
+	return control.Call[operator.AppPage](ctx, c.Client, opApps, q)
+}
+
+// ShowApp implements operator.Operations.
+func (c Client) ShowApp(ctx context.Context, r operator.AppRef) (operator.AppEntry, error) {
+	return control.Call[operator.AppEntry](ctx, c.Client, opApp, r)
+}
+
+// DeclareApps implements operator.Operations.
+func (c Client) DeclareApps(ctx context.Context, w operator.AppsWanted) (operator.AppsPlanned, error) {
+	return control.Call[operator.AppsPlanned](ctx, c.Client, opDeclare, w)
+}
+
+// RemoveApp implements operator.Operations.
+func (c Client) RemoveApp(ctx context.Context, r operator.AppRef) (operator.AppRemoved, error) {
+	return control.Call[operator.AppRemoved](ctx, c.Client, opRemoveApp, r)
+}
+
+// CheckApp implements operator.Operations.
+func (c Client) CheckApp(ctx context.Context, r operator.AppRef) (operator.AppChecked, error) {
+	return control.Call[operator.AppChecked](ctx, c.Client, opCheckApp, r)
+}
+
 // RotateSecretKey implements operator.Operations.
 func (c Client) RotateSecretKey(ctx context.Context) (operator.SecretKey, error) {
 	return control.Call[operator.SecretKey](ctx, c.Client, opSecretKey, struct{}{})

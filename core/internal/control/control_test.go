@@ -135,7 +135,7 @@ func TestEveryOperationGoesThere(t *testing.T) {
 	s := serve(t, socket(t))
 	c := connect(t, s.path)
 	ctx := t.Context()
-	if h := c.Hello(); h.Version != "1.0.0" || h.PID != os.Getpid() || len(h.Operations) != 14 {
+	if h := c.Hello(); h.Version != "1.0.0" || h.PID != os.Getpid() || len(h.Operations) != 19 {
 		t.Errorf("hello %+v", h)
 	}
 	code, err := c.SetupCode(ctx)

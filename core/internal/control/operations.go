@@ -25,6 +25,11 @@ const (
 	opTokens      = "tokens"
 	opRevokeToken = "revoke-token"
 	opRevoke      = "revoke-subject"
+	opApps        = "apps"
+	opApp         = "app"
+	opDeclare     = "declare-apps"
+	opRemoveApp   = "remove-app"
+	opCheckApp    = "check-app"
 	opSecretKey   = "rotate-secret-key"
 	opSealingKey  = "rotate-sealing-key"
 	opSnapshot    = "snapshot"
@@ -36,10 +41,15 @@ const copyLimit = 10 * time.Minute
 
 var slow = control.Slow{opSnapshot: copyLimit}
 
-// NewServer makes a server of core's operations; Service, Operations and Slow of d are
-// filled in.
+// MaxDeclared bounds what declares apps, in bytes: a file of them with what it names.
+const MaxDeclared = 2 << 20
+
+var large = control.Large{opDeclare: MaxDeclared}
+
+// NewServer makes a server of core's operations; Service, Operations, Slow and Large of d
+// are filled in.
 func NewServer(as func(by control.Caller) operator.Operations, d control.Deps) (*control.Server, error) {
-	d.Service, d.Operations, d.Slow = Service, Operations(as), slow
+	d.Service, d.Operations, d.Slow, d.Large = Service, Operations(as), slow, large
 	return control.NewServer(d)
 }
 
@@ -59,6 +69,11 @@ func Operations(as func(by control.Caller) operator.Operations) map[string]contr
 		opTokens:      takes(as, operator.Operations.ListTokens),
 		opRevokeToken: takes(as, operator.Operations.RevokeToken),
 		opRevoke:      takes(as, operator.Operations.RevokeSubject),
+		opApps:        takes(as, operator.Operations.ListApps),
+		opApp:         takes(as, operator.Operations.ShowApp),
+		opDeclare:     takes(as, operator.Operations.DeclareApps),
+		opRemoveApp:   takes(as, operator.Operations.RemoveApp),
+		opCheckApp:    takes(as, operator.Operations.CheckApp),
 		opSecretKey: takes(as, func(o operator.Operations, ctx context.Context, _ struct{}) (operator.SecretKey, error) {
 			return o.RotateSecretKey(ctx)
 		}),

@@ -70,6 +70,26 @@ func (h *heard) RevokeSubject(_ context.Context, q operator.Subject) (access.Rec
 	return hear[operator.Subject, access.Receipt](h, q)
 }
 
+func (h *heard) ListApps(_ context.Context, q operator.AppQuery) (operator.AppPage, error) {
+	return hear[operator.AppQuery, operator.AppPage](h, q)
+}
+
+func (h *heard) ShowApp(_ context.Context, q operator.AppRef) (operator.AppEntry, error) {
+	return hear[operator.AppRef, operator.AppEntry](h, q)
+}
+
+func (h *heard) DeclareApps(_ context.Context, q operator.AppsWanted) (operator.AppsPlanned, error) {
+	return hear[operator.AppsWanted, operator.AppsPlanned](h, q)
+}
+
+func (h *heard) RemoveApp(_ context.Context, q operator.AppRef) (operator.AppRemoved, error) {
+	return hear[operator.AppRef, operator.AppRemoved](h, q)
+}
+
+func (h *heard) CheckApp(_ context.Context, q operator.AppRef) (operator.AppChecked, error) {
+	return hear[operator.AppRef, operator.AppChecked](h, q)
+}
+
 func (h *heard) RotateSecretKey(context.Context) (operator.SecretKey, error) {
 	h.request = struct{}{}
 	return operator.SecretKey{}, nil
@@ -97,7 +117,8 @@ func FuzzRequest(f *testing.F) {
 	for _, body := range []string{
 		`{}`, `{"id":"0190d1f4-7c3a-7b1e-9c55-0242ac120002"}`, `{"ID":"x"}`, `{"id":"a","id":"b"}`, `[]`, `{"page":1,"limit":50,"email":"a@b.c"}`,
 		`{"account":"a@b.c","status":"banned"}`, `{"account_id":"x","issuer":"i","subject_id":"s","email":"e","reason":"r"}`,
-		`{"email":"a@b.c","name":"A","workspace_name":"W","password":"p"}`, `{"password":{"reveal":1}}`, `{"page":1e99}`, `{"id":null}`, "{\"id\":\"\xff\"}",
+		`{"email":"a@b.c","name":"A","workspace_name":"W","password":"p"}`, `{"password":{"reveal":1}}`, `{"app":"a","workspace":"w"}`,
+		`{"apps":[{"app":{"name":"a","mode":"chat","runtime":"echo","runtime_config":{"a":[1,{"b":null}]},"tags":["t"]},"runtime_key":"k"}],"new":true,"dry_run":false}`, `{"page":1e99}`, `{"id":null}`, "{\"id\":\"\xff\"}",
 	} {
 		for i := range names {
 			f.Add(uint8(i), []byte(body))

@@ -79,6 +79,11 @@ func (s *Service) move(ctx context.Context, g Grant, to State, subject []byte, n
 	if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrAlreadyResolved) && ctx.Err() == nil {
 		err = s.Store.Decide(ctx, d)
 	}
+	if err == nil && to == Approved {
+		s.Turned(TurnApproved)
+	} else if err == nil {
+		s.Turned(TurnDenied)
+	}
 	return fault.Store(err)
 }
 

@@ -100,6 +100,7 @@ func (s *Service) redeem(ctx context.Context, g Grant, ip string) (Redeemed, err
 	if err != nil {
 		return Redeemed{}, s.settleFailed(settle, g, who, err)
 	}
+	s.Turned(TurnRedeemed)
 	s.settleDelete(settle, g)
 	s.recordRedeemed(settle, g, minted, ip)
 
@@ -148,6 +149,7 @@ func (s *Service) settleRelease(ctx context.Context, g Grant, cause error) error
 }
 
 func (s *Service) reject(ctx context.Context, g Grant, who stored, reason string) {
+	s.Turned(TurnRefused)
 	s.settleDelete(ctx, g)
 	s.Recorder.Later(audit.New(ctx, s.Now(), audit.System, who.rejected(g, reason)).About(who.subject().Key()))
 }

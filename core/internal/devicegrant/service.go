@@ -35,7 +35,21 @@ type Workspaces interface {
 	Of(ctx context.Context, accountID string) ([]workspace.Membership, error)
 }
 
-// Deps is what a Service needs. All fields are required but NewUserCode.
+// Turn is a state that a grant has come into, as it is told.
+type Turn string
+
+// The turns of a grant's life.
+const (
+	TurnPending  Turn = "pending"
+	TurnApproved Turn = "approved"
+	TurnDenied   Turn = "denied"
+	TurnRedeemed Turn = "redeemed"
+	TurnRefused  Turn = "refused" // an approved one from which no token may be made any more
+	TurnExpired  Turn = "expired" // one that nobody decided, where a store sees it
+)
+
+// Deps is what a Service needs. All fields are required but UserCodeKeyPrevious, NewUserCode
+// and Turned.
 type Deps struct {
 	Store      Store
 	Minter     Minter
@@ -53,6 +67,8 @@ type Deps struct {
 	// NewUserCode draws a user code; nil means NewUserCode. Tests force collisions
 	// with it.
 	NewUserCode func() string
+	// Turned hears of each turn of a grant once; nil hears of none.
+	Turned func(to Turn)
 }
 
 // Service runs the grant. It is safe for concurrent use.
@@ -73,6 +89,9 @@ func New(d Deps) (*Service, error) {
 	}
 	if d.NewUserCode == nil {
 		d.NewUserCode = NewUserCode
+	}
+	if d.Turned == nil {
+		d.Turned = func(Turn) {}
 	}
 	return &Service{Deps: d}, nil
 }
@@ -109,6 +128,7 @@ func (s *Service) Start(ctx context.Context, r Start) (Authorization, error) {
 		if err != nil {
 			return Authorization{}, fault.Store(err)
 		}
+		s.Turned(TurnPending)
 		s.Recorder.Later(audit.New(ctx, now, audit.Anonymous, flowStarted{ClientID: r.ClientID, Label: r.Label}))
 		return Authorization{DeviceCode: code, UserCode: userCode, ExpiresIn: Lifetime, Interval: FirstInterval}, nil
 	}

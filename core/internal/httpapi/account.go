@@ -37,7 +37,7 @@ func memberships(list []workspace.Membership) []membershipJSON {
 
 // actorOf is who is on record for what a bearer does. A person without an account has no
 // id that an actor could have: the event's subject says who it is.
-func actorOf(who authz.Caller) audit.Actor {
+func actorOf(who *authz.Caller) audit.Actor {
 	if who.Subject.AccountID == "" {
 		return audit.Anonymous
 	}
@@ -48,9 +48,9 @@ type accountResponse struct {
 	SubjectType   string           `json:"subject_type" api:"enum=account|external_sso"`
 	SubjectEmail  string           `json:"subject_email" api:"format=idn-email"`
 	SubjectIssuer *string          `json:"subject_issuer" doc:"the identity provider of an external subject"`
-	Account       *accountJSON     `json:"account"`
-	Workspaces    []membershipJSON `json:"workspaces"`
-	Default       *string          `json:"default_workspace_id" api:"format=uuid"`
+	Account       *accountJSON     `json:"account" doc:"null for somebody without one"`
+	Workspaces    []membershipJSON `json:"workspaces" doc:"of the account, but for archived ones; empty without one"`
+	Default       *string          `json:"default_workspace_id" doc:"the one to work in where none is named; null where there is none" api:"format=uuid"`
 }
 
 // account says whom the token stands for.
@@ -80,9 +80,9 @@ type sessionJSON struct {
 	ID          string  `json:"id" api:"format=uuid"`
 	Prefix      string  `json:"prefix" doc:"the kind of token" api:"enum=dfoa_|dfoe_"`
 	ClientID    string  `json:"client_id"`
-	Label       string  `json:"device_label"`
+	Label       string  `json:"device_label" doc:"what the device called itself"`
 	CreatedAt   string  `json:"created_at" api:"format=date-time"`
-	LastUsedAt  *string `json:"last_used_at" api:"format=date-time"`
+	LastUsedAt  *string `json:"last_used_at" doc:"null before its first use" api:"format=date-time"`
 	ExpiresAt   string  `json:"expires_at" api:"format=date-time"`
 	Current     bool    `json:"current" doc:"whether the request carries this one's token"`
 	SubjectType string  `json:"subject_type" api:"enum=account|external_sso"`
@@ -91,8 +91,8 @@ type sessionJSON struct {
 type pageJSON[T any] struct {
 	Page    int  `json:"page" api:"min=1"`
 	Limit   int  `json:"limit" api:"min=1;max=200"`
-	Total   int  `json:"total" api:"min=0"`
-	HasMore bool `json:"has_more"`
+	Total   int  `json:"total" doc:"rows of all pages" api:"min=0"`
+	HasMore bool `json:"has_more" doc:"whether a page follows"`
 	Data    []T  `json:"data"`
 }
 
@@ -103,8 +103,8 @@ const (
 
 // sessionsQuery describes what parsePaging takes for a list of sessions.
 type sessionsQuery struct {
-	Page  int `json:"page" api:"min=1;default=1"`
-	Limit int `json:"limit" api:"min=1;max=200;default=100"`
+	Page  int `json:"page" doc:"which one, from 1" api:"min=1;default=1"`
+	Limit int `json:"limit" doc:"rows of a page" api:"min=1;max=200;default=100"`
 }
 
 // sessions lists the caller's own live sessions, newest first.
@@ -134,10 +134,7 @@ func parsePaging(c *fiber.Ctx, limit int) (int, int, error) {
 	number := 1
 	query, err := wire.Query(string(c.Request().URI().QueryString()))
 	if err != nil {
-		if p, ok := err.(*wire.Problems); ok { //nolint:errorlint // the decoder returns it bare
-			return 0, 0, p.Fault(errInvalidParam)
-		}
-		return 0, 0, err
+		return 0, 0, asInvalidParam(err)
 	}
 	var problems wire.Problems
 	for _, name := range query.Names() {

@@ -31,8 +31,17 @@ func decodeJSON(c *fiber.Ctx, dst any) error { return refused(wire.JSON(body(c),
 
 // decodeStrict reads a JSON body of a bearer route that takes no unknown member.
 func decodeStrict(c *fiber.Ctx, dst any) error {
-	err := wire.JSON(body(c), dst, wire.Refuse)
-	if p, ok := err.(*wire.Problems); ok { //nolint:errorlint // the decoder returns it bare
+	return asInvalidParam(wire.JSON(body(c), dst, wire.Refuse))
+}
+
+// decodeOpen reads a JSON body of a bearer route that ignores members it does not know.
+func decodeOpen(c *fiber.Ctx, dst any) error {
+	return asInvalidParam(wire.JSON(body(c), dst, wire.Ignore))
+}
+
+// asInvalidParam turns what a decoder found into a failure of bearer routes.
+func asInvalidParam(err error) error {
+	if p, ok := err.(*wire.Problems); ok { //nolint:errorlint // the decoders return it bare
 		return p.Fault(errInvalidParam)
 	}
 	return err

@@ -35,14 +35,14 @@ func InDocument(path string) bool {
 func Document(public *url.URL, version string, enterprise bool) ([]byte, error) {
 	d := Deps{Public: public, Version: version}
 	if enterprise {
-		d.SSO = &sso.Service{}
+		d.Enterprise, d.SSO = true, &sso.Service{}
 	}
 	a := newAPI(d)
 	return a.describe(a.table())
 }
 
 // describe writes the document of a table. It fails for a row that does not describe
-// itself, so that a service with such a route does not start.
+// itself; a test asks for the document of each edition.
 func (a *api) describe(rows []row) ([]byte, error) {
 	d := describer{api: a, responses: map[string]*openapi.Response{}, schemas: map[string]*openapi.Schema{}}
 	paths := map[string]openapi.Path{}
@@ -77,7 +77,7 @@ func (a *api) describe(rows []row) ([]byte, error) {
 	return stdjson.Marshal(openapi.Document{
 		OpenAPI: openapi.Version,
 		Info: openapi.Info{
-			Title: "dify-sso core", Version: a.documentVersion(), Description: documentText,
+			Title: documentTitle, Version: a.documentVersion(), Description: documentText,
 			License: &openapi.License{Name: "Apache License 2.0", Identifier: "Apache-2.0"},
 		},
 		Servers: []openapi.Server{{URL: a.public}}, Tags: documentTags, Paths: paths,
@@ -92,6 +92,8 @@ func (a *api) documentVersion() string {
 	return compatible + "+" + a.Version
 }
 
+const documentTitle = "dify-sso core"
+
 const documentText = "Device sign-in (RFC 8628), tokens and their owners, and what scripts of a signed-in browser ask. " +
 	"Every GET answers HEAD too. What is not listed is 404 not_found, or 405 method_not_allowed with Allow; an installation may switch parts off, which then are 404 or 503. " +
 	"Times are UTC with whole seconds; an id in a path that is no UUID reads like an unknown one. " +
@@ -101,6 +103,8 @@ var documentTags = []openapi.Tag{
 	{Name: "meta", Description: "The service itself. Authorization is not looked at."},
 	{Name: "oauth", Description: "Device authorization grant (RFC 8628), introspection (RFC 7662) and revocation (RFC 7009)."},
 	{Name: "account", Description: "The person and the sessions behind a bearer."},
+	{Name: "apps", Description: "Apps, and running them, behind a bearer."},
+	{Name: "permitted-external-apps", Description: "Apps that people without an account may run, behind their bearer."},
 	{Name: "workspaces", Description: "Workspaces and their members, behind a bearer."},
 	{Name: "console", Description: "What scripts of a signed-in browser ask; a console session and, for writes, its CSRF token."},
 }
@@ -157,6 +161,20 @@ func security(class caller) []map[string][]string {
 	}
 }
 
+// events stands in operation.answers for a stream of events (text/event-stream), and mixed
+// for one of two: what it lists comes with its own content type.
+type (
+	events struct{}
+	mixed  []any
+)
+
+func isEvents(answer any) bool { _, ok := answer.(events); return ok }
+
+const (
+	eventStream = "text/event-stream"
+	eventsText  = "Events as the app's runtime sends them, each \"data: \" with a JSON object whose member event names it, and a blank line; \"event: ping\" after 10 s of silence. The last is final, or is error with code, status and message."
+)
+
 // describer collects what operations share.
 type describer struct {
 	api       *api
@@ -180,7 +198,14 @@ func (d *describer) operation(r row) (*openapi.Operation, error) {
 		Tags: []string{tagOf(r.path)}, Summary: about.summary, OperationID: operationID(r), Security: security(r.caller), Responses: map[string]*openapi.Response{},
 	}
 	for _, name := range pathParameters(r.path) {
-		op.Parameters = append(op.Parameters, openapi.Parameter{Name: name, In: "path", Required: true, Schema: &openapi.Schema{Type: "string"}})
+		text := pathTexts[name]
+		if name == "id" && strings.Contains(r.path, "/apps/") {
+			text = pathTexts[appParam]
+		}
+		if text == "" {
+			return nil, fmt.Errorf("has a parameter %s in its path of which nobody says what it is (pathTexts)", name)
+		}
+		op.Parameters = append(op.Parameters, openapi.Parameter{Name: name, In: "path", Description: text, Required: true, Schema: &openapi.Schema{Type: "string"}})
 	}
 	if about.query != nil {
 		params, err := d.types.Query(about.query)
@@ -197,17 +222,63 @@ func (d *describer) operation(r row) (*openapi.Operation, error) {
 			return nil, fmt.Errorf("answers %d, which is no success; failures are in row.about.fails", status)
 		}
 		res := &openapi.Response{Description: http.StatusText(status), Headers: headersOf(r, status)}
-		if answer != nil {
-			s, err := d.types.Of(answer, openapi.Answer)
-			if err != nil {
-				return nil, err
-			}
-			res.Content = map[string]openapi.Media{json: {Schema: s}}
+		sample := about.samples[status]
+		if sample == nil {
+			sample = d.api.sampleOf(answer)
+		}
+		if err := d.content(res, answer, sample); err != nil {
+			return nil, fmt.Errorf("%d: %w", status, err)
 		}
 		op.Responses[strconv.Itoa(status)] = res
 	}
+	for status := range about.samples {
+		if about.answers[status] == nil {
+			return nil, fmt.Errorf("has an example of %d, which it does not answer", status)
+		}
+	}
 	d.failures(op, r)
 	return op, nil
+}
+
+// content adds the body of an answer, of each content type that it may have.
+func (d *describer) content(res *openapi.Response, answer, sample any) error {
+	if answer == nil {
+		return nil
+	}
+	answers, ok := answer.(mixed)
+	if !ok {
+		answers = mixed{answer}
+	}
+	samples, ok := sample.(mixed)
+	if !ok && sample != nil {
+		samples = mixed{sample}
+	}
+	if len(samples) > 0 && len(samples) != len(answers) {
+		return errors.New("has other answers than examples")
+	}
+	res.Content = map[string]openapi.Media{}
+	for i, one := range answers {
+		media, m := json, openapi.Media{}
+		if isEvents(one) {
+			media, m.Schema = eventStream, &openapi.Schema{Type: "string", Description: eventsText}
+		} else {
+			var err error
+			if m.Schema, err = d.types.Of(one, openapi.Answer); err != nil {
+				return err
+			}
+		}
+		if len(samples) > 0 {
+			if _, text := samples[i].(string); text != isEvents(one) {
+				return errors.New("a stream's example is its text, and no other's")
+			}
+			m.Example = samples[i]
+		}
+		if _, twice := res.Content[media]; twice {
+			return errors.New("two answers of one content type: they are an openapi.OneOf")
+		}
+		res.Content[media] = m
+	}
+	return nil
 }
 
 func (d *describer) body(op *openapi.Operation, r row) error {
@@ -218,7 +289,7 @@ func (d *describer) body(op *openapi.Operation, r row) error {
 	for _, media := range r.media {
 		way := openapi.Body
 		switch {
-		case media == form:
+		case media == form, media == parts:
 			way = openapi.Form
 		case r.about.strict:
 			way = openapi.StrictBody
@@ -227,7 +298,13 @@ func (d *describer) body(op *openapi.Operation, r row) error {
 		if err != nil {
 			return err
 		}
-		op.Body.Content[media] = openapi.Media{Schema: s}
+		m := openapi.Media{Schema: s}
+		if media != parts {
+			if m.Example = r.about.sample; m.Example == nil {
+				m.Example = d.api.sampleOf(r.about.body)
+			}
+		}
+		op.Body.Content[media] = m
 	}
 	return nil
 }
@@ -250,6 +327,13 @@ func (d *describer) failures(op *openapi.Operation, r row) {
 		d.responses[name] = res
 		op.Responses[strconv.Itoa(status)] = &openapi.Response{Ref: "#/components/responses/" + name}
 	}
+}
+
+// pathTexts say what stands in a path.
+var pathTexts = map[string]string{
+	appParam: "the app's id", workspaceParam: "the workspace's id", "member": "the member's account id", "id": "the session's id",
+	"task": "the task_id of a run's events", "run": "the workflow_run_id of a run's events", "token": "the form_token of human_input_required",
+	"conversation": "the conversation_id of a run's events", "import": "the import's id",
 }
 
 // template is a path as the document writes it.

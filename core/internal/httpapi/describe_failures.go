@@ -8,12 +8,14 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/dify-sso/dify-sso/core/internal/apps"
 	"github.com/dify-sso/dify-sso/core/internal/authz"
 	"github.com/dify-sso/dify-sso/core/internal/console"
 	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
 	"github.com/dify-sso/dify-sso/core/internal/installation"
 	"github.com/dify-sso/dify-sso/core/internal/limits"
 	"github.com/dify-sso/dify-sso/core/internal/openapi"
+	"github.com/dify-sso/dify-sso/core/internal/run"
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/core/internal/workspace"
 	"github.com/dify-sso/dify-sso/pkg/fault"
@@ -52,10 +54,19 @@ func classFailures(r row) []*fault.Error {
 		if r.rule.Workspace {
 			list = append(list, workspace.ErrNotFound)
 		}
+		if r.rule.App {
+			list = append(list, apps.ErrNotFound)
+			if slices.Contains(r.rule.Subjects, token.SubjectAccount) {
+				list = append(list, apps.ErrAccessDenied)
+				if !r.rule.Described {
+					list = append(list, apps.ErrAPIDisabled)
+				}
+			}
+		}
 		if len(r.rule.Roles) > 0 {
 			list = append(list, workspace.ErrRole)
 		}
-		if r.about.query != nil || r.about.body != nil {
+		if r.about.query != nil || r.about.body != nil || r.workspaceQuery {
 			list = append(list, errInvalidParam)
 		}
 	case cookieRead:
@@ -241,7 +252,12 @@ func headersOf(r row, status int) map[string]*openapi.Header {
 			refer(scopeChallenge)
 		}
 	case http.StatusTooManyRequests:
-		refer("Retry-After")
+		// A runtime's own limit comes with a time, or without.
+		if slices.ContainsFunc(r.about.fails, func(f *fault.Error) bool { return f.Code() == run.ErrQuota.Code() }) {
+			refer(someRetryAfter)
+		} else {
+			refer("Retry-After")
+		}
 	case http.StatusServiceUnavailable:
 		refer(earlyRequestID, someRetryAfter)
 	case http.StatusBadRequest:

@@ -30,7 +30,7 @@ var (
 type deviceAuthorizationRequest struct {
 	ClientID *string `json:"client_id" api:"required;pattern=^[A-Za-z0-9._-]{1,64}$"`
 	Label    *string `json:"device_label" doc:"what the person reads about this device; a form may leave it out" api:"required=json;min=1"`
-	Scope    any     `json:"scope" doc:"ignored: scopes are a property of the kind of token"`
+	Scope    any     `json:"scope,omitempty" doc:"ignored: scopes are a property of the kind of token"`
 }
 
 type deviceAuthorizationResponse struct {
@@ -53,6 +53,7 @@ func (a *api) deviceAuthorization(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
+	server.CalledBy(c, "", start.ClientID, "")
 	out := deviceAuthorizationResponse{
 		DeviceCode: auth.DeviceCode.Reveal(), UserCode: auth.UserCode, VerificationURI: a.public + "/device",
 		ExpiresIn: int(auth.ExpiresIn.Seconds()), Interval: int(auth.Interval.Seconds()),
@@ -95,7 +96,7 @@ func parseStart(c *fiber.Ctx) (devicegrant.Start, error) {
 type deviceTokenRequest struct {
 	ClientID   *string `json:"client_id" api:"required;pattern=^[A-Za-z0-9._-]{1,64}$"`
 	DeviceCode *string `json:"device_code" api:"required;min=1"`
-	GrantType  *string `json:"grant_type" doc:"required in a form" api:"required=form;enum=urn:ietf:params:oauth:grant-type:device_code"`
+	GrantType  *string `json:"grant_type,omitempty" doc:"required in a form" api:"required=form;enum=urn:ietf:params:oauth:grant-type:device_code"`
 }
 
 type tokenResponse struct {
@@ -106,11 +107,11 @@ type tokenResponse struct {
 	ExpiresAt   string           `json:"expires_at" api:"format=date-time"`
 	Scope       string           `json:"scope" doc:"scopes, separated by spaces"`
 	SubjectType string           `json:"subject_type" api:"enum=account|external_sso"`
-	Account     *accountJSON     `json:"account"`
+	Account     *accountJSON     `json:"account" doc:"null for somebody without one"`
 	Email       string           `json:"subject_email,omitempty" doc:"of somebody without an account" api:"format=idn-email"`
 	Issuer      string           `json:"subject_issuer,omitempty" doc:"the identity provider that vouches for them"`
-	Workspaces  []membershipJSON `json:"workspaces"`
-	Default     *string          `json:"default_workspace_id" api:"format=uuid"`
+	Workspaces  []membershipJSON `json:"workspaces" doc:"of the account"`
+	Default     *string          `json:"default_workspace_id" doc:"the one that the approver worked in; null where there is none" api:"format=uuid"`
 	TokenID     string           `json:"token_id" doc:"id of the session" api:"format=uuid"`
 }
 
@@ -145,6 +146,7 @@ func (a *api) deviceToken(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
+	server.CalledBy(c, string(r.Kind.SubjectType), poll.ClientID, r.Session.ID)
 	if err := c.JSON(newTokenResponse(r)); err != nil {
 		return err
 	}

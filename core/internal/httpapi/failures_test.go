@@ -25,12 +25,14 @@ import (
 
 	"github.com/dify-sso/dify-sso/core/internal/access"
 	"github.com/dify-sso/dify-sso/core/internal/account"
+	"github.com/dify-sso/dify-sso/core/internal/apps"
 	"github.com/dify-sso/dify-sso/core/internal/authz"
 	"github.com/dify-sso/dify-sso/core/internal/console"
 	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
 	"github.com/dify-sso/dify-sso/core/internal/installation"
 	"github.com/dify-sso/dify-sso/core/internal/limits"
 	"github.com/dify-sso/dify-sso/core/internal/operator"
+	"github.com/dify-sso/dify-sso/core/internal/run"
 	"github.com/dify-sso/dify-sso/core/internal/sso"
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/core/internal/workspace"
@@ -48,6 +50,18 @@ var failures = map[string]*fault.Error{
 	"access.ErrTarget": access.ErrTarget, "access.ErrStatus": access.ErrStatus, "access.ErrLastAdministrator": access.ErrLastAdministrator,
 	"access.ErrEmailTaken": access.ErrEmailTaken, "access.ErrNotActive": access.ErrNotActive, "operator.ErrPassword": operator.ErrPassword,
 	"account.ErrNotFound": account.ErrNotFound, "account.ErrBusy": account.ErrBusy,
+	"apps.ErrNotFound": apps.ErrNotFound, "apps.ErrAccessDenied": apps.ErrAccessDenied, "apps.ErrAPIDisabled": apps.ErrAPIDisabled, "apps.ErrInvalid": apps.ErrInvalid,
+	"run.ErrUnavailable": run.ErrUnavailable, "run.ErrKeyRejected": run.ErrKeyRejected, "run.ErrTimeout": run.ErrTimeout,
+	"run.ErrUnsupported": run.ErrUnsupported, "run.ErrQuota": run.ErrQuota, "run.ErrBusy": run.ErrBusy,
+	"run.ErrRefused": run.ErrRefused, "run.ErrAppUnavailable": run.ErrAppUnavailable,
+	"run.ErrConversationOver": run.ErrConversationOver, "run.ErrNoProvider": run.ErrNoProvider, "run.ErrProviderQuota": run.ErrProviderQuota,
+	"run.ErrModel": run.ErrModel, "run.ErrCompletion": run.ErrCompletion, "run.ErrFormData": run.ErrFormData,
+	"run.ErrFormSubmitted": run.ErrFormSubmitted, "run.ErrFormExpired": run.ErrFormExpired, "run.ErrFormNotFound": run.ErrFormNotFound,
+	"run.ErrNoFile": run.ErrNoFile, "run.ErrManyFiles": run.ErrManyFiles, "run.ErrNoFileName": run.ErrNoFileName, "run.ErrFileName": run.ErrFileName,
+	"run.ErrFileBlocked": run.ErrFileBlocked, "run.ErrNoImport": run.ErrNoImport,
+	"run.ErrNoConversation": run.ErrNoConversation, "run.ErrNoWorkflowRun": run.ErrNoWorkflowRun, "run.ErrFileTooLarge": run.ErrFileTooLarge,
+	"run.ErrFileType": run.ErrFileType, "run.ErrNotConfigured": run.ErrNotConfigured, "run.ErrQueryRequired": run.ErrQueryRequired,
+	"run.ErrQueryRefused": run.ErrQueryRefused, "run.ErrNotRunnable": run.ErrNotRunnable, "run.ErrNoReconnect": run.ErrNoReconnect,
 	"authz.ErrUnauthorized": authz.ErrUnauthorized, "authz.ErrAmbiguous": authz.ErrAmbiguous,
 	"authz.ErrWrongSurface": authz.ErrWrongSurface, "authz.ErrDisabled": authz.ErrDisabled, "authz.ErrInsufficientScope": authz.ErrInsufficientScope,
 	"console.ErrUnauthorized": console.ErrUnauthorized, "console.ErrInvalidCredentials": console.ErrInvalidCredentials,
@@ -60,11 +74,13 @@ var failures = map[string]*fault.Error{
 	"devicegrant.ErrInvalidGrant": devicegrant.ErrInvalidGrant, "devicegrant.ErrUnsupportedClient": devicegrant.ErrUnsupportedClient,
 	"devicegrant.ErrUserCodeExhausted": devicegrant.ErrUserCodeExhausted,
 	"httpapi.errUnsupportedGrantType":  errUnsupportedGrantType, "httpapi.errInvalidClient": errInvalidClient, "httpapi.errInvalidParam": errInvalidParam,
-	"envelope.ErrInnerMissing": envelope.ErrInnerMissing, "envelope.ErrInnerInvalid": envelope.ErrInnerInvalid,
+	"httpapi.errWorkspaceMismatch": errWorkspaceMismatch,
+	"envelope.ErrInnerMissing":     envelope.ErrInnerMissing, "envelope.ErrInnerInvalid": envelope.ErrInnerInvalid,
 	"envelope.ErrInnerMismatch": envelope.ErrInnerMismatch, "envelope.ErrInnerReplayed": envelope.ErrInnerReplayed,
 	"httpapi.errInnerKey":      errInnerKey,
 	"installation.ErrNotSetUp": installation.ErrNotSetUp, "installation.ErrAlreadySetUp": installation.ErrAlreadySetUp,
 	"operator.ErrInvalid": operator.ErrInvalid, "operator.ErrNoAccount": operator.ErrNoAccount, "operator.ErrNotEmbedded": operator.ErrNotEmbedded,
+	"operator.ErrNoApp": operator.ErrNoApp, "operator.ErrManyApps": operator.ErrManyApps, "operator.ErrAppExists": operator.ErrAppExists,
 	"installation.ErrSetupCodeWrong": installation.ErrSetupCodeWrong, "limits.ErrTooMany": limits.ErrTooMany,
 	"token.ErrInvalid": token.ErrInvalid, "token.ErrSessionNotFound": token.ErrSessionNotFound, "token.ErrUnknown": token.ErrUnknown,
 	"token.ErrOtherClient": token.ErrOtherClient,

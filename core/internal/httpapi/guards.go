@@ -4,7 +4,6 @@ package httpapi
 
 import (
 	"errors"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -18,7 +17,6 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/pkg/audit"
 	"github.com/dify-sso/dify-sso/pkg/fault"
-	"github.com/dify-sso/dify-sso/pkg/secret"
 	"github.com/dify-sso/dify-sso/pkg/server"
 	"github.com/dify-sso/dify-sso/pkg/wire"
 )
@@ -27,12 +25,13 @@ type localKey int
 
 const (
 	signedKey  localKey = iota // *console.Signed
-	callerKey                  // authz.Caller
+	callerKey                  // *authz.Caller
 	bodyKey                    // []byte
 	formKey                    // wire.Values
 	binderKey                  // secret.Digest: what the CSRF token is bound to
 	patternKey                 // string
 	clientKey                  // string: the id of a client that has authenticated
+	stepKey                    // StepEnd
 )
 
 // guards is the chain of a row, in the order in which refusals are given.
@@ -40,6 +39,9 @@ func (a *api) guards(r row) []fiber.Handler {
 	chain := []fiber.Handler{server.Enter(server.Route{
 		Pattern: r.path, Shape: r.shape, Pragma: !r.cacheable(), Challenge: a.challenge(r.caller),
 	}), func(c *fiber.Ctx) error { c.Locals(patternKey, r.path); return c.Next() }}
+	if r.step != "" && a.Stepped != nil {
+		chain = append(chain, a.stepGuard(r.step))
+	}
 	// First of all, so that a script can read whatever refusal follows.
 	chain = append(chain, a.shareGuard(r)...)
 	limit := a.limitGuard(r.limits)
@@ -53,7 +55,7 @@ func (a *api) guards(r row) []fiber.Handler {
 		}
 		chain = append(chain, limit, read)
 	case bearer: // which asks for the flag itself
-		chain = append(chain, a.bearerGuard(r.rule), limit, read)
+		chain = append(chain, a.bearerGuard(r), limit, read)
 	case cookieRead:
 		if r.byGrant != nil {
 			chain = append(chain, byGrantGuard(r.byGrant, flag))
@@ -107,7 +109,7 @@ func (a *api) guards(r row) []fiber.Handler {
 // only the oldest caches read (docs/specs/v1.0/server/middleware.md, Headers).
 func (r row) cacheable() bool {
 	return r.caller == static ||
-		slices.ContainsFunc([]string{base + "/_", base + "/workspaces", documentPath, wellKnown}, func(p string) bool { return strings.HasPrefix(r.path, p) })
+		slices.ContainsFunc([]string{base + "/_", base + "/workspaces", base + "/apps", base + "/permitted-external-apps", documentPath, wellKnown}, func(p string) bool { return strings.HasPrefix(r.path, p) })
 }
 
 // challenge gives the WWW-Authenticate of a class of caller: a cookie route never
@@ -195,8 +197,12 @@ func readBody(r row) fiber.Handler {
 			return c.Next()
 		}
 		media, ok := wire.MediaType(c.Get(fiber.HeaderContentType))
-		if !ok || !slices.Contains(r.media, media) {
+		// Who reads the body itself reads what the media type says of it, too.
+		if !ok && !r.unread || !slices.Contains(r.media, media) {
 			return server.ErrUnsupportedMedia
+		}
+		if r.unread {
+			return c.Next()
 		}
 		body, err := server.Body(c, r.body)
 		if err != nil {
@@ -210,28 +216,55 @@ func readBody(r row) fiber.Handler {
 func body(c *fiber.Ctx) []byte { b, _ := c.Locals(bodyKey).([]byte); return b }
 
 // bearerGuard runs the authorization pipeline; cookies are never looked at.
-func (a *api) bearerGuard(rule authz.Rule) fiber.Handler {
+func (a *api) bearerGuard(r row) fiber.Handler {
 	return func(c *fiber.Ctx) error {
-		who, err := a.Bearer.Authenticate(c.UserContext(), rule, authz.Presented{
+		p := authz.Presented{
 			Authorization: headerLines(c, fiber.HeaderAuthorization), Address: server.ClientScope(c), IP: server.ClientIP(c).String(),
-			Workspace: param(c, workspaceParam),
-		})
+			Workspace: param(c, workspaceParam), App: param(c, appParam),
+		}
+		if r.workspaceQuery {
+			p.Workspace, p.Unnamed = workspaceNamed(c)
+		}
+		who, err := a.Bearer.Authenticate(c.UserContext(), r.rule, p)
+		server.CalledBy(c, string(who.Kind.SubjectType), who.ClientID, who.SessionID)
 		server.SetRateLimit(c, who.Limits...)
 		if errors.Is(err, authz.ErrWrongSurface) {
 			a.Recorder.Later(audit.New(c.UserContext(), a.Now(), actorOf(who), wrongSurfaceDenied{
 				SubjectType: who.Kind.SubjectType, Route: c.Route().Path, ClientID: who.ClientID, TokenID: who.SessionID,
 			}).About(who.Subject.Key()).Token(who.SessionID))
+			err = authz.ErrWrongSurface.Hinted(rightSurface(who.Kind.SubjectType))
 		}
 		if err != nil {
 			return err
 		}
 		c.Locals(callerKey, who)
+		if who.App != nil {
+			server.Concerns(c, who.App.App.ID)
+		}
 		return c.Next()
 	}
 }
 
-// workspaceParam is the parameter of a path that names a workspace.
-const workspaceParam = "workspace"
+// The parameters of a path that name a workspace and an app.
+const (
+	workspaceParam = "workspace"
+	appParam       = "app"
+)
+
+// workspaceNamed reads the workspace_id of a query, which must be there once.
+func workspaceNamed(c *fiber.Ctx) (string, error) {
+	query, err := wire.Query(string(c.Request().URI().QueryString()))
+	if err != nil {
+		return "", asInvalidParam(err)
+	}
+	id, ok := query.Get("workspace_id")
+	if !ok {
+		var problems wire.Problems
+		problems.Add("missing", "is required", "workspace_id")
+		return "", problems.Fault(errInvalidParam)
+	}
+	return id, nil
+}
 
 // param gives a parameter of the path as it was before the client escaped it. Routes are
 // found on the escaped path; what does not unescape names nothing.
@@ -251,7 +284,12 @@ func headerLines(c *fiber.Ctx, name string) (lines []string) {
 	return lines
 }
 
-func callerOf(c *fiber.Ctx) authz.Caller { w, _ := c.Locals(callerKey).(authz.Caller); return w }
+func callerOf(c *fiber.Ctx) *authz.Caller {
+	if who, ok := c.Locals(callerKey).(*authz.Caller); ok {
+		return who
+	}
+	return &authz.Caller{}
+}
 
 func (a *api) setUpGuard(c *fiber.Ctx) error {
 	at, err := a.Installation.SetUpAt(c.UserContext())
@@ -276,118 +314,9 @@ func (a *api) sessionGuard(c *fiber.Ctx) error {
 
 func (a *api) enter(c *fiber.Ctx, s console.Signed) {
 	c.Locals(signedKey, &s)
+	server.CalledBy(c, "account", "", "")
 	c.Locals(binderKey, s.Session.TokenHash)
 }
 
 // signed gives the console session of a request, or nil.
 func signed(c *fiber.Ctx) *console.Signed { s, _ := c.Locals(signedKey).(*console.Signed); return s }
-
-// csrfHeaderGuard judges a scripted write: where it comes from, then its token. A row
-// that pages of other origins may read takes writes from them, too.
-func (a *api) csrfHeaderGuard(shared bool) fiber.Handler {
-	return func(c *fiber.Ctx) error {
-		presented := c.Get("X-CSRF-Token")
-		if presented == "" {
-			presented = c.Get("X-CSRFToken")
-		}
-		from := provenance(c)
-		from.TokenInHeader = presented != ""
-		from.Embedder = shared && a.embedder(c) != ""
-		if err := a.checkCSRF(c, from, presented); err != nil {
-			return err
-		}
-		return c.Next()
-	}
-}
-
-// looseGuard lets a request without a session pass: there is nothing to protect.
-func (a *api) looseGuard(c *fiber.Ctx) error {
-	s, err := a.Console.Authenticate(c.UserContext(), a.cookie(c, sessionCookie))
-	if errors.Is(err, console.ErrUnauthorized) {
-		return c.Next()
-	}
-	if err != nil {
-		return err
-	}
-	a.enter(c, s)
-	return a.csrfHeaderGuard(false)(c)
-}
-
-func (a *api) signInOriginGuard(c *fiber.Ctx) error {
-	if err := console.CheckProvenance(provenance(c), a.public, true); err != nil {
-		return a.csrfRefused(c, err)
-	}
-	return c.Next()
-}
-
-// formGuard parses a form before the CSRF check: its token is in it.
-func formGuard(c *fiber.Ctx) error {
-	values, err := wire.Form(body(c))
-	if err != nil {
-		return server.ErrBadRequest.Because(err)
-	}
-	c.Locals(formKey, values)
-	return c.Next()
-}
-
-func formOf(c *fiber.Ctx) wire.Values { v, _ := c.Locals(formKey).(wire.Values); return v }
-
-func field(c *fiber.Ctx, name string) string { v, _ := formOf(c).Get(name); return v }
-
-func (a *api) csrfFormGuard(c *fiber.Ctx) error {
-	if err := a.checkCSRF(c, provenance(c), field(c, "csrf_token")); err != nil {
-		return err
-	}
-	return c.Next()
-}
-
-func (a *api) checkCSRF(c *fiber.Ctx, from console.Provenance, presented string) error {
-	if err := console.CheckProvenance(from, a.public, false); err != nil {
-		return a.csrfRefused(c, err)
-	}
-	binder, _ := c.Locals(binderKey).(secret.Digest)
-	if binder.IsZero() {
-		return a.csrfRefused(c, console.ErrCSRFMismatch)
-	}
-	if err := a.Console.CheckCSRF(binder, presented); err != nil {
-		return a.csrfRefused(c, err)
-	}
-	return nil
-}
-
-func (a *api) csrfRefused(c *fiber.Ctx, err error) error {
-	actor := audit.Anonymous
-	if s := signed(c); s != nil {
-		actor = audit.Account(s.Account.ID)
-	}
-	pattern, _ := c.Locals(patternKey).(string)
-	a.Recorder.Later(audit.New(c.UserContext(), a.Now(), actor, console.CSRFRefused{Route: pattern, Cause: fault.Of(err).Code()}))
-	return err
-}
-
-func provenance(c *fiber.Ctx) console.Provenance {
-	return console.Provenance{FetchSite: c.Get("Sec-Fetch-Site"), Origin: c.Get(fiber.HeaderOrigin), Referer: c.Get(fiber.HeaderReferer)}
-}
-
-// loopbackGuard brings a browser that came by another loopback name to the
-// configured one: cookies and origins are bound to it.
-func (a *api) loopbackGuard(c *fiber.Ctx) error {
-	host := string(c.Request().Host())
-	if host != a.Public.Host && isLoopback(a.Public.Host) && isLoopback(host) && portOf(host) == portOf(a.Public.Host) {
-		return a.redirect(c, a.public+string(c.Request().RequestURI()))
-	}
-	return c.Next()
-}
-
-func isLoopback(hostport string) bool {
-	u := url.URL{Host: hostport}
-	return slices.Contains([]string{"localhost", "127.0.0.1", "::1"}, u.Hostname())
-}
-
-func portOf(hostport string) string { u := url.URL{Host: hostport}; return u.Port() }
-
-// redirect answers 303: the next request is a GET, whatever this one was.
-func (a *api) redirect(c *fiber.Ctx, target string) error {
-	c.Set(fiber.HeaderReferrerPolicy, "no-referrer")
-	return c.Redirect(target, http.StatusSeeOther)
-}

@@ -28,8 +28,8 @@ type Inner struct {
 	Profiles bool
 
 	// OperatorKey opens the routes of operators; Access is what they call.
-	OperatorKey secret.Text
-	Access      *access.Service
+	OperatorKey, OperatorKeyPrevious secret.Text
+	Access                           *access.Service
 
 	// Bridge admits requests of sso-bridge, and Replay lets each of them in once; nil
 	// without the Enterprise Edition, and then no token opens anything.
@@ -37,10 +37,10 @@ type Inner struct {
 	Replay envelope.Replay
 
 	// ForwardAuthKey opens the routes of proxies; the others are what they ask.
-	ForwardAuthKey secret.Text
-	Bearer         *authz.BearerAuthenticator
-	Recorder       *audit.Recorder
-	Now            func() time.Time
+	ForwardAuthKey, ForwardAuthKeyPrevious secret.Text
+	Bearer                                 *authz.BearerAuthenticator
+	Recorder                               *audit.Recorder
+	Now                                    func() time.Time
 }
 
 // keyed is every route that takes a credential.

@@ -10,6 +10,7 @@ import (
 	"github.com/dify-sso/dify-sso/pkg/audit"
 	"github.com/dify-sso/dify-sso/pkg/envelope"
 	"github.com/dify-sso/dify-sso/pkg/fault"
+	"github.com/dify-sso/dify-sso/pkg/server"
 )
 
 const bridgeKey = "bridge" // of fiber's locals: the caller is sso-bridge
@@ -18,7 +19,7 @@ func byBridge(c *fiber.Ctx) bool { is, _ := c.Locals(bridgeKey).(bool); return i
 
 // either takes a key where one was sent, and else the token of sso-bridge.
 func (d Inner) either(r innerRow) fiber.Handler {
-	keyed := innerKey(r.key)
+	keyed := innerKey(r.key, r.former)
 	return func(c *fiber.Ctx) error {
 		if len(c.Request().Header.PeekAll(innerKeyHeader)) > 0 {
 			return keyed(c)
@@ -47,6 +48,7 @@ func (d Inner) admitBridge(c *fiber.Ctx) error {
 	if err != nil {
 		return d.refuseBridge(c, err)
 	}
+	server.ContinueTrace(c)
 	return c.Next()
 }
 

@@ -20,10 +20,10 @@ const innerKeyHeader = "X-Inner-Api-Key"
 // purpose.
 var errInnerKey = fault.New(fault.Unauthenticated, "unauthorized", "This address takes a key of its own.")
 
-// innerKey lets pass who presents the expected key, exactly once. Without an expected key
-// nobody passes.
-func innerKey(expected secret.Text) fiber.Handler {
-	want := sha256.Sum256([]byte(expected.Reveal()))
+// innerKey lets pass who presents the expected key or the one before it, exactly once.
+// Without an expected key nobody passes.
+func innerKey(expected, former secret.Text) fiber.Handler {
+	want, before := sha256.Sum256([]byte(expected.Reveal())), sha256.Sum256([]byte(former.Reveal()))
 	return func(c *fiber.Ctx) error {
 		presented := c.Request().Header.PeekAll(innerKeyHeader)
 		if len(presented) != 1 {
@@ -31,7 +31,11 @@ func innerKey(expected secret.Text) fiber.Handler {
 		}
 		// Of equal length whatever was sent: the comparison tells nothing of the key's.
 		got := sha256.Sum256(presented[0])
-		if subtle.ConstantTimeCompare(got[:], want[:]) != 1 || expected.IsZero() {
+		right := subtle.ConstantTimeCompare(got[:], want[:])
+		if !former.IsZero() {
+			right |= subtle.ConstantTimeCompare(got[:], before[:])
+		}
+		if right != 1 || expected.IsZero() {
 			return errInnerKey
 		}
 		return c.Next()
@@ -44,6 +48,7 @@ type innerRow struct {
 	method    string // empty takes every method
 	path      string
 	key       secret.Text // none: no key opens the route
+	former    secret.Text // of a rotation: opens it too
 	media     []string    // content types of the body; none means that no body is read
 	body      int         // cap in bytes
 	challenge func(f *fault.Error) string
@@ -62,7 +67,7 @@ func (d Inner) mountKeyed(app *fiber.App, rows ...innerRow) {
 			continue
 		}
 		enter := server.Enter(server.Route{Pattern: r.path, Pragma: true, Challenge: r.challenge})
-		chain := []fiber.Handler{enter, innerKey(r.key), readBody(row{media: r.media, body: r.body}), r.handle}
+		chain := []fiber.Handler{enter, innerKey(r.key, r.former), readBody(row{media: r.media, body: r.body}), r.handle}
 		switch {
 		case r.bridge == nil || d.Bridge == nil:
 		case r.handle == nil:

@@ -25,8 +25,10 @@ func TestInnerKey(t *testing.T) {
 		return c.SendStatus(server.Status(fault.Of(err).Kind()))
 	}})
 	ok := func(c *fiber.Ctx) error { return c.SendStatus(http.StatusOK) }
-	app.Get("/keyed", innerKey(secret.New(key)), ok)
-	app.Get("/open", innerKey(secret.Text{}), ok)
+	former := strings.Repeat("f", 32)
+	app.Get("/keyed", innerKey(secret.New(key), secret.Text{}), ok)
+	app.Get("/open", innerKey(secret.Text{}, secret.Text{}), ok)
+	app.Get("/changed", innerKey(secret.New(key), secret.New(former)), ok)
 	Inner{}.mountKeyed(app, innerRow{path: "/unset", handle: ok}, innerRow{path: "/any", key: secret.New(key), handle: ok})
 
 	for _, tc := range []struct {
@@ -43,6 +45,10 @@ func TestInnerKey(t *testing.T) {
 		{"the key twice", http.MethodGet, "/keyed", []string{key, key}, 401},
 		{"no key is configured, none sent", http.MethodGet, "/open", nil, 401},
 		{"no key is configured, an empty one sent", http.MethodGet, "/open", []string{""}, 401},
+		{"the key, while the former one counts", http.MethodGet, "/changed", []string{key}, 200},
+		{"the former key", http.MethodGet, "/changed", []string{former}, 200},
+		{"an empty one, while the former counts", http.MethodGet, "/changed", []string{""}, 401},
+		{"the former key once it is over", http.MethodGet, "/keyed", []string{former}, 401},
 		{"a row without its key", http.MethodGet, "/unset", []string{""}, 404},
 		{"a row for every method", http.MethodDelete, "/any", []string{key}, 200},
 		{"a row for every method, without its key", http.MethodPut, "/any", nil, 401},

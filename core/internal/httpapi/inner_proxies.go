@@ -31,10 +31,10 @@ const (
 // proxyRows are what the holder of FORWARD_AUTH_KEY may ask: whether the bearer of a
 // client's request is good, and whose it is.
 func (d Inner) proxyRows() []innerRow {
-	verify := innerRow{method: http.MethodGet, path: verifyPath, key: d.ForwardAuthKey, challenge: proxyChallenge, handle: d.verify}
+	verify := innerRow{method: http.MethodGet, path: verifyPath, key: d.ForwardAuthKey, former: d.ForwardAuthKeyPrevious, challenge: proxyChallenge, handle: d.verify}
 	head := verify
 	head.method = http.MethodHead
-	return []innerRow{verify, head, {path: extAuthz + "/*", key: d.ForwardAuthKey, challenge: proxyChallenge, handle: d.extAuthz}}
+	return []innerRow{verify, head, {path: extAuthz + "/*", key: d.ForwardAuthKey, former: d.ForwardAuthKeyPrevious, challenge: proxyChallenge, handle: d.extAuthz}}
 }
 
 // verify serves proxies that ask at one address (nginx auth_request, Caddy
@@ -170,7 +170,7 @@ type asked struct{ Route, Method, Path string }
 // maxAsked bounds what of a client's path is kept, in bytes.
 const maxAsked = 256
 
-func (d Inner) denied(c *fiber.Ctx, who authz.Caller, of asked) {
+func (d Inner) denied(c *fiber.Ctx, who *authz.Caller, of asked) {
 	path, _, _ := strings.Cut(of.Path, "?") // a query may hold anything
 	d.Recorder.Later(audit.New(c.UserContext(), d.Now(), actorOf(who), wrongSurfaceDenied{
 		SubjectType: who.Kind.SubjectType, Route: of.Route, ClientID: who.ClientID, TokenID: who.SessionID, Method: shortened(of.Method), Path: shortened(path),

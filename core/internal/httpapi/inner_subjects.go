@@ -17,7 +17,7 @@ import (
 // sso-bridge a connection that has ended and an issuer that it takes over.
 func (d Inner) endingRows() []innerRow {
 	return []innerRow{
-		{method: http.MethodPost, path: "/inner/api/subjects/revoke", key: d.OperatorKey, media: []string{json}, body: small, handle: d.revokeSubject, bridge: d.revokeConnection},
+		{method: http.MethodPost, path: "/inner/api/subjects/revoke", key: d.OperatorKey, former: d.OperatorKeyPrevious, media: []string{json}, body: small, handle: d.revokeSubject, bridge: d.revokeConnection},
 		{method: http.MethodPost, path: "/inner/api/identities/unlink", media: []string{json}, body: small, bridge: d.unlinkIdentities},
 	}
 }

@@ -16,8 +16,8 @@ import (
 const membersLimit = 20
 
 type membersQuery struct {
-	Page  int `json:"page" api:"min=1;default=1"`
-	Limit int `json:"limit" api:"min=1;max=200;default=20"`
+	Page  int `json:"page" doc:"which one, from 1" api:"min=1;default=1"`
+	Limit int `json:"limit" doc:"rows of a page" api:"min=1;max=200;default=20"`
 }
 
 type memberJSON struct {

@@ -37,7 +37,11 @@ const documentPath = base + "/openapi.json"
 // process runs.
 func (a *api) openAPI(c *fiber.Ctx) error {
 	c.Set(fiber.HeaderContentType, json)
-	return c.Send(a.document)
+	document, err := a.document()
+	if err != nil {
+		return err
+	}
+	return c.Send(document)
 }
 
 const readyRetry = 5 * time.Second

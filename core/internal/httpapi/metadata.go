@@ -43,17 +43,21 @@ type authorizationServer struct {
 // Both are one server; a client compares the issuer with the address that it asked
 // (RFC 8414 section 3.3).
 func (a *api) serverMetadata(path string) fiber.Handler {
-	api := a.public + base
 	return func(c *fiber.Ctx) error {
 		c.Set(fiber.HeaderCacheControl, metadataCache)
-		return c.JSON(authorizationServer{
-			Issuer:              a.public + path,
-			DeviceAuthorization: api + "/oauth/device/code", Token: api + "/oauth/device/token",
-			Introspection: api + "/oauth/introspect", Revocation: api + "/oauth/revoke",
-			GrantTypes: []string{deviceCodeGrant}, ResponseTypes: []string{}, Scopes: a.Kinds.Scopes(),
-			TokenAuth: []string{"none"}, RevocationAuth: []string{"none"}, IntrospectionAuth: []string{"client_secret_basic"},
-			UILocales: []string{pagekit.English, pagekit.Chinese},
-		})
+		return c.JSON(a.authorizationServer(path, a.Kinds.Scopes()))
+	}
+}
+
+func (a *api) authorizationServer(path string, scopes []token.Scope) authorizationServer {
+	api := a.public + base
+	return authorizationServer{
+		Issuer:              a.public + path,
+		DeviceAuthorization: api + "/oauth/device/code", Token: api + "/oauth/device/token",
+		Introspection: api + "/oauth/introspect", Revocation: api + "/oauth/revoke",
+		GrantTypes: []string{deviceCodeGrant}, ResponseTypes: []string{}, Scopes: scopes,
+		TokenAuth: []string{"none"}, RevocationAuth: []string{"none"}, IntrospectionAuth: []string{"client_secret_basic"},
+		UILocales: []string{pagekit.English, pagekit.Chinese},
 	}
 }
 
@@ -68,11 +72,13 @@ type protectedResource struct {
 
 // resourceMetadata describes the resource whose address has the given path.
 func (a *api) resourceMetadata(path string) fiber.Handler {
-	address := a.public + path
 	return func(c *fiber.Ctx) error {
 		c.Set(fiber.HeaderCacheControl, metadataCache)
-		return c.JSON(protectedResource{
-			Resource: address, Servers: []string{address}, Scopes: a.Kinds.Scopes(), BearerMethods: []string{"header"}, Name: resourceName,
-		})
+		return c.JSON(a.protectedResource(path, a.Kinds.Scopes()))
 	}
+}
+
+func (a *api) protectedResource(path string, scopes []token.Scope) protectedResource {
+	address := a.public + path
+	return protectedResource{Resource: address, Servers: []string{address}, Scopes: scopes, BearerMethods: []string{"header"}, Name: resourceName}
 }

@@ -20,6 +20,7 @@ func (a *api) clientGuard(c *fiber.Ctx) error {
 		return errInvalidClient
 	}
 	c.Locals(clientKey, id)
+	server.CalledBy(c, "", id, "")
 	return c.Next()
 }
 
@@ -47,7 +48,7 @@ type inactive struct {
 
 type introspectionRequest struct {
 	Token string `json:"token" api:"required;min=1"`
-	Hint  any    `json:"token_type_hint" doc:"ignored"`
+	Hint  any    `json:"token_type_hint,omitempty" doc:"ignored"`
 }
 
 // introspect says what a token is good for. Of one that is not live it says nothing
@@ -77,8 +78,8 @@ func (a *api) introspect(c *fiber.Ctx) error {
 
 type revocationRequest struct {
 	Token    *string `json:"token" api:"required;min=1"`
-	ClientID *string `json:"client_id" doc:"when given, the token's own"`
-	Hint     any     `json:"token_type_hint" doc:"ignored"`
+	ClientID *string `json:"client_id,omitempty" doc:"when given, the token's own"`
+	Hint     any     `json:"token_type_hint,omitempty" doc:"ignored"`
 }
 
 // revoked says nothing, as RFC 7009 section 2.2 has it.

@@ -290,3 +290,9 @@ func (a *api) staticFile(c *fiber.Ctx) error {
 	c.Set(fiber.HeaderContentType, asset.Type)
 	return c.Send(asset.Content)
 }
+
+// redirect answers 303: the next request is a GET, whatever this one was.
+func (a *api) redirect(c *fiber.Ctx, target string) error {
+	c.Set(fiber.HeaderReferrerPolicy, "no-referrer")
+	return c.Redirect(target, http.StatusSeeOther)
+}

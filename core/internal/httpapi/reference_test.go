@@ -84,14 +84,15 @@ func TestReferenceOfRoutes(t *testing.T) {
 	b.WriteString("# Routes of core\n\n" + generated + `
 What a column means is in [middleware.md](../specs/v1.0/server/middleware.md); the bodies of requests and answers are in [openapi.json](openapi.json). GET answers HEAD
 too, but for a navigation that begins or ends a company sign-in. Limits are those that are asked before the handler, by name; some handlers ask others. What no row takes
-is 404, or 405 with ` + "`Allow`" + `. The rows from ` + "`sso-initiate`" + ` on exist with ` + "`ENTERPRISE_ENABLED` and `SSO_DEVICE_ENABLED`" + ` alone.
+is 404, or 405 with ` + "`Allow`" + `. ` + "`permitted-external-apps`" + ` exists with ` + "`ENTERPRISE_ENABLED`" + ` alone, the rows from
+` + "`sso-initiate`" + ` on with ` + "`SSO_DEVICE_ENABLED`" + ` too.
 
 ## Public listener (` + "`LISTEN`" + `)
 
 | Method | Path | Caller | Subjects, scope | Limits | Body | Media | Failures |
 | --- | --- | --- | --- | --- | --- | --- | --- |
 `)
-	a := &api{Deps: Deps{SSO: &sso.Service{}}}
+	a := &api{Deps: Deps{Enterprise: true, SSO: &sso.Service{}}}
 	for _, r := range a.table() {
 		credential, ok := credentials[r.caller]
 		if !ok {
@@ -293,7 +294,7 @@ func answeredWhere() map[string]string {
 // something else, or a command alone shows them.
 var neverAnswered = map[string]bool{
 	"access.ErrStatus": true, "access.ErrLastAdministrator": true, "account.ErrNotFound": true, "console.ErrUnknown": true, "token.ErrUnknown": true,
-	"devicegrant.ErrUserCodeTaken": true, "token.ErrHashTaken": true, "operator.ErrInvalid": true, "operator.ErrNoAccount": true, "operator.ErrNotEmbedded": true,
+	"devicegrant.ErrUserCodeTaken": true, "token.ErrHashTaken": true, "operator.ErrInvalid": true, "operator.ErrNoAccount": true, "operator.ErrNotEmbedded": true, "operator.ErrNoApp": true, "operator.ErrManyApps": true, "operator.ErrAppExists": true,
 	// What the bridge answers core; browsers are told by a page.
 	"sso.ErrNotConfigured": true, "sso.ErrConnectionUnknown": true, "sso.ErrUnroutable": true, "sso.ErrChoiceRequired": true, "sso.ErrAttemptNotFound": true, "sso.ErrSilent": true,
 }

@@ -81,8 +81,13 @@ type row struct {
 	shape  server.Shape
 	limits []limit
 	rule   authz.Rule
-	media  []string // content types of the body; none means that no body is read
-	body   int      // cap in bytes
+	// workspaceQuery: the workspace of the rule is named by the parameter workspace_id of the
+	// query.
+	workspaceQuery bool
+	media          []string // content types of the body; none means that no body is read
+	body           int      // cap in bytes
+	// unread: the handler reads the body itself, while it passes it on.
+	unread bool
 	// share says which pages of other origins may use the row; zero goes by the caller.
 	share sharing
 	// codes: a wrong user code spends the account's budget (limits.DeviceWrongAccount).
@@ -97,6 +102,7 @@ type row struct {
 	// asks for it; most rows have none.
 	first  fiber.Handler
 	handle fiber.Handler
+	step   Step // of a login, which is counted
 }
 
 // operation is what the API's document says of a row. The values are zero values of the
@@ -106,13 +112,16 @@ type operation struct {
 	query   any            // a struct whose fields are the query parameters
 	body    any            // the request, of JSON and form alike
 	strict  bool           // whether members of the body that nobody knows are refused
-	answers map[int]any    // the body of each 2xx; nil where it has none
+	answers map[int]any    // the body of each 2xx; nil where it has none, events for a stream, mixed for JSON or a stream
+	sample  any            // an example of the request, of the body's type
+	samples map[int]any    // examples of answers: a value, or the text of a stream, or mixed, for both
 	fails   []*fault.Error // what the handler refuses with; the guards' refusals follow from the row
 }
 
 const (
 	json  = "application/json"
 	form  = "application/x-www-form-urlencoded"
+	parts = "multipart/form-data"
 	small = 64 << 10 // bytes
 )
 
@@ -125,12 +134,25 @@ var (
 
 // table is every route of the public listener of this edition, whatever is switched off.
 func (a *api) table() []row {
-	return slices.Concat(a.metaRows(), a.oauthRows(), a.accountRows(), a.workspaceRows(), a.consoleRows(), a.pageRows(), a.ssoRows())
+	return slices.Concat(a.metaRows(), a.oauthRows(), a.accountRows(), a.workspaceRows(), a.appRows(), a.runRows(), a.taskRows(), a.consoleRows(), a.registryRows(), a.pageRows(), a.ssoRows())
 }
 
 // answersHead: a navigation draws, counts and uses things up, and none of it for a
 // preview's HEAD.
-func (r row) answersHead() bool { return r.method == http.MethodGet && r.caller != navigation }
+func (r row) answersHead() bool {
+	return r.method == http.MethodGet && r.caller != navigation && !r.streams()
+}
+
+// streams: the row answers with events. A HEAD of it would have an app's runtime asked for
+// what nobody reads.
+func (r row) streams() bool {
+	for _, answer := range r.about.answers {
+		if list, ok := answer.(mixed); ok && slices.ContainsFunc(list, isEvents) || isEvents(answer) {
+			return true
+		}
+	}
+	return false
+}
 
 // mount refuses a row that does not say what it needs to.
 func (a *api) mount(app *fiber.App, r row) error {
@@ -155,9 +177,13 @@ func (a *api) mount(app *fiber.App, r row) error {
 		return fail("takes codes on an account's budget from callers without an account")
 	case (r.caller == bearer) != (len(r.rule.Subjects) > 0):
 		return fail("and its bearer rule do not fit")
-	case r.caller != asking && r.rule.Workspace != strings.Contains(r.path, "/:"+workspaceParam),
-		len(r.rule.Roles) > 0 && !r.rule.Workspace:
-		return fail("and the workspace of its rule do not fit")
+	case r.workspaceQuery && (r.caller != bearer || !r.rule.Workspace):
+		return fail("names a workspace in its query that its rule does not ask for")
+	case r.caller != asking && r.rule.Workspace != (r.workspaceQuery || strings.Contains(r.path, "/:"+workspaceParam)),
+		r.caller == bearer && r.rule.App != strings.Contains(r.path, "/:"+appParam),
+		r.rule.App && r.rule.Workspace,
+		len(r.rule.Roles) > 0 && !r.rule.Workspace && !r.rule.App:
+		return fail("and the workspace or app of its rule do not fit")
 	case writes && slices.Contains([]caller{cookieRead, page, pageSigned, static}, r.caller):
 		return fail("changes state without a CSRF guard")
 	case (r.caller >= page && r.caller <= pageSignedWrite) != (r.shape == server.Page):

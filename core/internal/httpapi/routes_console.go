@@ -25,7 +25,7 @@ func (a *api) consoleRows() []row {
 				fails: []*fault.Error{installation.ErrSetupCodeWrong, installation.ErrAlreadySetUp}}},
 		{method: http.MethodPost, path: "/console/api/init", caller: setUp, handle: a.probeSetup, about: probed},
 		{method: http.MethodPost, path: "/console/api/register", caller: setUp, handle: a.probeSetup, about: probed},
-		{method: http.MethodPost, path: "/console/api/login", caller: signIn, media: []string{json}, body: small, handle: a.login,
+		{method: http.MethodPost, path: "/console/api/login", caller: signIn, media: []string{json}, body: small, handle: a.login, step: StepConsole,
 			about: operation{summary: "Sign in with a password; sets the session's cookies", body: loginRequest{}, answers: map[int]any{200: resultResponse{}},
 				fails: []*fault.Error{console.ErrInvalidCredentials, limits.ErrTooMany}}},
 		{method: http.MethodPost, path: "/console/api/logout", caller: cookieLoose, handle: a.logout,

@@ -23,12 +23,12 @@ func (a *api) oauthRows() []row {
 	context := a.contextRow()
 	return []row{
 		{method: http.MethodPost, path: base + "/oauth/device/code", caller: open, shape: server.OAuth, media: []string{json, form}, body: small,
-			limits: []limit{{limits.DeviceCodeAddr, byAddress}, {limits.DeviceCodeAll, byInstallation}}, handle: a.deviceAuthorization,
+			limits: []limit{{limits.DeviceCodeAddr, byAddress}, {limits.DeviceCodeAll, byInstallation}}, handle: a.deviceAuthorization, step: StepCode,
 			about: operation{summary: "Device authorization request (RFC 8628 section 3.1)", body: deviceAuthorizationRequest{}, answers: map[int]any{200: deviceAuthorizationResponse{}},
 				fails: []*fault.Error{devicegrant.ErrUnsupportedClient, devicegrant.ErrUserCodeExhausted}}},
 		// device.poll.addr is asked inside: it answers slow_down, after the request's shape.
 		{method: http.MethodPost, path: base + "/oauth/device/token", caller: open, shape: server.OAuth, media: []string{json, form}, body: small,
-			first: refuseBasic, handle: a.deviceToken,
+			first: refuseBasic, handle: a.deviceToken, step: StepToken,
 			about: operation{summary: "Device access token request (RFC 8628 section 3.4)", body: deviceTokenRequest{}, answers: map[int]any{200: tokenResponse{}},
 				fails: []*fault.Error{errInvalidClient, errUnsupportedGrantType, devicegrant.ErrAuthorizationPending, devicegrant.ErrSlowDown, devicegrant.ErrExpiredToken,
 					devicegrant.ErrAccessDenied, devicegrant.ErrInvalidGrant}}},
@@ -43,10 +43,10 @@ func (a *api) oauthRows() []row {
 			limits: []limit{{limits.RevokeAddr, byAddress}}, handle: a.revoke,
 			about: operation{summary: "End a token by itself (RFC 7009)", body: revocationRequest{}, answers: map[int]any{200: revoked{}}, fails: []*fault.Error{token.ErrOtherClient}}},
 		{method: http.MethodPost, path: base + "/oauth/device/approve", caller: cookieWrite, shape: server.Decision, media: []string{json}, body: small,
-			limits: []limit{{limits.DeviceDecideAccount, byAccount}}, share: credentialed, codes: true, handle: a.approve,
+			limits: []limit{{limits.DeviceDecideAccount, byAccount}}, share: credentialed, codes: true, handle: a.approve, step: StepDecision,
 			about: operation{summary: "Let the device that shows a code be signed in", body: decisionRequest{}, answers: map[int]any{200: decisionResponse{}}, fails: decisionFails}},
 		{method: http.MethodPost, path: base + "/oauth/device/deny", caller: cookieWrite, shape: server.Decision, media: []string{json}, body: small,
-			limits: []limit{{limits.DeviceDecideAccount, byAccount}}, share: credentialed, codes: true, handle: a.deny,
+			limits: []limit{{limits.DeviceDecideAccount, byAccount}}, share: credentialed, codes: true, handle: a.deny, step: StepDecision,
 			about: operation{summary: "Refuse the device that shows a code", body: decisionRequest{}, answers: map[int]any{200: decisionResponse{}}, fails: decisionFails}},
 		context,
 	}

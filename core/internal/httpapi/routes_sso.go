@@ -16,12 +16,12 @@ func (a *api) ssoRows() []row {
 		return nil
 	}
 	return []row{
-		{method: http.MethodGet, path: ssoInitiatePath, caller: navigation, shape: server.Decision, handle: a.ssoInitiate},
-		{method: http.MethodGet, path: devicePath + "/sso-complete", caller: navigation, shape: server.Decision, handle: a.ssoComplete},
+		{method: http.MethodGet, path: ssoInitiatePath, caller: navigation, shape: server.Decision, handle: a.ssoInitiate, step: StepSSOStart},
+		{method: http.MethodGet, path: devicePath + "/sso-complete", caller: navigation, shape: server.Decision, handle: a.ssoComplete, step: StepSSOReturn},
 		{method: http.MethodPost, path: devicePath + "/approve-external", caller: grantWrite, shape: server.Decision, media: []string{json, form}, body: small,
-			handle: a.approveExternal},
+			handle: a.approveExternal, step: StepDecision},
 		{method: http.MethodPost, path: devicePath + "/deny-external", caller: grantWrite, shape: server.Decision, media: []string{json, form}, body: small,
-			handle: a.denyExternal},
+			handle: a.denyExternal, step: StepDecision},
 		// The browser sends the approval grant nowhere but below devicePath.
 		{method: http.MethodGet, path: approvalPath, caller: page, shape: server.Page, handle: a.approvalPage},
 	}

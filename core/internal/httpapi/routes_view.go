@@ -9,7 +9,9 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/dify-sso/dify-sso/core/internal/limits"
+	"github.com/dify-sso/dify-sso/core/internal/sso"
 	"github.com/dify-sso/dify-sso/core/internal/token"
+	"github.com/dify-sso/dify-sso/core/internal/workspace"
 	"github.com/dify-sso/dify-sso/pkg/server"
 )
 
@@ -28,18 +30,36 @@ type Route struct {
 	Media []string
 	// Body is the cap of the body in bytes.
 	Body int
+	// Streams: it answers with events, and a GET with them answers no HEAD.
+	Streams bool
+	// App: the path names an app. Roles are those that a member needs one of.
+	App   bool
+	Roles []workspace.Role
+	// Described: members may learn of an app whose API is off.
+	Described bool
 	// Limits are the rate limits that the route's guards ask, in their order. Handlers
 	// may ask others.
 	Limits []limits.Name
 }
 
 // Routes lists every route of the public listener in the table's order. A GET route
-// answers HEAD too.
-func Routes() []Route {
-	rows := (&api{}).table()
+// answers HEAD too, unless it streams.
+func Routes() []Route { return views((&api{}).table()) }
+
+// EnterpriseRoutes lists the bearer routes that the Enterprise Edition alone has.
+func EnterpriseRoutes() []Route {
+	has := func(list []Route, r Route) bool {
+		return slices.ContainsFunc(list, func(o Route) bool { return o.Method == r.Method && o.Path == r.Path })
+	}
+	rows, everybody := (&api{Deps: Deps{Enterprise: true, SSO: &sso.Service{}}}).table(), Routes()
+	return slices.DeleteFunc(views(rows), func(r Route) bool { return r.Caller != bearer.String() || has(everybody, r) })
+}
+
+func views(rows []row) []Route {
 	out := make([]Route, len(rows))
 	for i, r := range rows {
-		out[i] = Route{Method: r.method, Path: r.path, Caller: r.caller.String(), Subjects: slices.Clone(r.rule.Subjects), Media: slices.Clone(r.media), Body: r.body, Limits: r.asked()}
+		out[i] = Route{Method: r.method, Path: r.path, Caller: r.caller.String(), Subjects: slices.Clone(r.rule.Subjects), Media: slices.Clone(r.media), Body: r.body, Streams: r.streams(),
+			App: r.rule.App, Roles: slices.Clone(r.rule.Roles), Described: r.rule.Described, Limits: r.asked()}
 	}
 	return out
 }

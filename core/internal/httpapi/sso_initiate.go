@@ -34,6 +34,7 @@ func (a *api) ssoInitiate(c *fiber.Ctx) error {
 	// (RFC 8628 section 5.4). What is sent of Origin counts for nothing: no navigation has one.
 	from := console.Provenance{FetchSite: c.Get("Sec-Fetch-Site"), Referer: c.Get(fiber.HeaderReferer)}
 	if console.CheckProvenance(from, a.public, false) != nil {
+		turnedAway(c, StepRefused)
 		return a.found(c, a.public+"/device")
 	}
 	start, err := a.parseInitiate(c)
@@ -51,6 +52,7 @@ func (a *api) ssoInitiate(c *fiber.Ctx) error {
 	}
 	a.setDeviceCookie(c, a.flowCookie(), begun.Flow.Cookie(), sso.FlowLifetime)
 	if begun.Choice != nil {
+		turnedAway(c, "")
 		return a.render(c, http.StatusOK, chooseView(*begun.Choice))
 	}
 	a.clearDeviceCookie(c, approvalCookie)
@@ -168,6 +170,7 @@ func (a *api) ssoFailed(c *fiber.Ctx, err error) error {
 			setRetryAfter(c, f.Retry())
 		}
 	}
+	turnedAway(c, endOfSSO(refused.Code))
 	q := url.Values{"sso_error": {string(refused.Code)}}
 	if refused.Reference != "" {
 		q.Set("attempt", refused.Reference)

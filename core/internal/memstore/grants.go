@@ -14,6 +14,10 @@ import (
 
 // Grants implements devicegrant.Store under one lock: each move is one step of it.
 type Grants struct {
+	// Expired hears of each grant that is forgotten undecided; nil hears of none. It returns
+	// at once and asks this store nothing.
+	Expired func()
+
 	max int
 
 	mu     sync.Mutex
@@ -222,6 +226,9 @@ func (s *Grants) sweep(now time.Time) int {
 	n := 0
 	for ref, g := range s.byRef {
 		if g.Expired(now) {
+			if s.Expired != nil && g.State == devicegrant.Pending {
+				s.Expired()
+			}
 			s.drop(ref)
 			n++
 		}

@@ -71,7 +71,8 @@ type RequestBody struct {
 
 // Media is a Media Type Object.
 type Media struct {
-	Schema *Schema `json:"schema"`
+	Schema  *Schema `json:"schema"`
+	Example any     `json:"example,omitempty"`
 }
 
 // Response is a Response Object, or a reference to one.
@@ -113,6 +114,7 @@ type Schema struct {
 	Description          string             `json:"description,omitempty"`
 	Type                 any                `json:"type,omitempty"`
 	Format               string             `json:"format,omitempty"`
+	ContentMediaType     string             `json:"contentMediaType,omitempty"`
 	Enum                 []any              `json:"enum,omitempty"`
 	Const                any                `json:"const,omitempty"`
 	Minimum              *int               `json:"minimum,omitempty"`

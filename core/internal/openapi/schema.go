@@ -28,6 +28,14 @@ const (
 // OneOf is a value of one of several types, in the place of a value.
 type OneOf []any
 
+// File is a part of a multipart form that is a file: a member of a form's struct has this
+// type to say so, and holds nothing.
+type File struct{}
+
+// Open is what a blank field of a struct has as its type where more members may stand
+// beside those that it names: an object that somebody else made and that is passed on.
+type Open struct{}
+
 // Types collects the schemas of named types under their names. The zero value is empty
 // and ready.
 type Types struct {
@@ -64,6 +72,8 @@ func (t *Types) Of(v any, way Way) (*Schema, error) {
 var (
 	timeType = reflect.TypeFor[time.Time]()
 	rawType  = reflect.TypeFor[json.RawMessage]()
+	fileType = reflect.TypeFor[File]()
+	openType = reflect.TypeFor[Open]()
 )
 
 func (t *Types) of(r reflect.Type, way Way) (*Schema, error) {
@@ -72,6 +82,8 @@ func (t *Types) of(r reflect.Type, way Way) (*Schema, error) {
 		return &Schema{Type: "string", Format: "date-time"}, nil
 	case rawType:
 		return &Schema{}, nil // anything
+	case fileType:
+		return &Schema{Type: "string", ContentMediaType: "application/octet-stream"}, nil
 	}
 	switch r.Kind() {
 	case reflect.String:
@@ -91,7 +103,7 @@ func (t *Types) of(r reflect.Type, way Way) (*Schema, error) {
 		return &Schema{Type: "array", Items: items}, err
 	case reflect.Map:
 		values, err := t.of(r.Elem(), way)
-		if err != nil || r.Elem().Kind() == reflect.Interface {
+		if err != nil || r.Elem().Kind() == reflect.Interface || r.Elem() == rawType {
 			return &Schema{Type: "object"}, err
 		}
 		return &Schema{Type: "object", AdditionalProperties: values}, nil
@@ -133,6 +145,10 @@ func (t *Types) fields(s *Schema, r reflect.Type, way Way) error {
 			if err := t.fields(s, f.Type, way); err != nil { // encoding/json writes its members here
 				return err
 			}
+			continue
+		}
+		if f.Type == openType {
+			s.AdditionalProperties = nil
 			continue
 		}
 		if !f.IsExported() {

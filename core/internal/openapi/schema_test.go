@@ -66,6 +66,15 @@ func text(t *testing.T, v any) string {
 	return string(b)
 }
 
+// passedRequest is what holds things that somebody else made.
+type passedRequest struct {
+	Inputs json.RawMessage            `json:"inputs" api:"required;holds=object"`
+	Files  json.RawMessage            `json:"files" api:"holds=objects"`
+	More   map[string]json.RawMessage `json:"more"`
+	File   openapi.File               `json:"file" api:"required"`
+	_      openapi.Open
+}
+
 // shared is what every way of the sample has in common.
 const shared = `"kind":{"type":"string","enum":["a","b"]}`
 
@@ -103,6 +112,11 @@ func TestSchemas(t *testing.T) {
 		{"a generic type is named after what it holds", listJSON[inner]{}, openapi.Answer, map[string]string{
 			"": `{"$ref":"#/components/schemas/InnerList"}`, "Inner": n + `,"required":["n"],"additionalProperties":false}`,
 			"InnerList": `{"type":"object","properties":{"data":{"type":"array","items":{"$ref":"#/components/schemas/Inner"}}},"required":["data"],"additionalProperties":false}`,
+		}},
+		{"what is passed on names what it must, and takes more", passedRequest{}, openapi.Answer, map[string]string{
+			"": `{"$ref":"#/components/schemas/PassedRequest"}`,
+			"PassedRequest": `{"type":"object","properties":{"file":{"type":"string","contentMediaType":"application/octet-stream"},"files":{"type":"array","items":{"type":"object"}},` +
+				`"inputs":{"type":"object"},"more":{"type":"object"}},"required":["inputs","files","more","file"]}`,
 		}},
 		{"one of several", openapi.OneOf{inner{}, map[string]any{}}, openapi.Answer, map[string]string{
 			"": `{"oneOf":[{"$ref":"#/components/schemas/Inner"},{"type":"object"}]}`, "Inner": n + `,"required":["n"],"additionalProperties":false}`,
@@ -150,7 +164,10 @@ func TestWhatHasNoSchema(t *testing.T) {
 	type broken struct {
 		A string `json:"a" api:"pattern=["`
 	}
-	for name, v := range map[string]any{"no json tag": untagged{}, "nobody knows": unknown{}, "bounds": unbound{}, "missing closing ]": broken{}} {
+	type typed struct {
+		A string `json:"a" api:"holds=object"`
+	}
+	for name, v := range map[string]any{"holds=object": typed{}, "no json tag": untagged{}, "nobody knows": unknown{}, "bounds": unbound{}, "missing closing ]": broken{}} {
 		t.Run("M-27 "+name, func(t *testing.T) {
 			var types openapi.Types
 			if _, err := types.Of(v, openapi.Answer); err == nil || !strings.Contains(err.Error(), name) {

@@ -15,9 +15,16 @@ import (
 type tag struct {
 	json, form            bool // required there
 	format, pattern, text string
+	holds                 string // what stands in a member that is passed on as it is
 	enum                  []string
 	min, max              *int
 }
+
+// What a member may hold that is passed on as it is.
+const (
+	object  = "object"
+	objects = "objects" // a list of them
+)
 
 func readTag(f reflect.StructField) (says tag, err error) {
 	text, ok := f.Tag.Lookup("api")
@@ -42,6 +49,10 @@ func readTag(f reflect.StructField) (says tag, err error) {
 			_, err = regexp.Compile(value)
 		case "default":
 			says.text = value
+		case "holds":
+			if says.holds = value; value != object && value != objects || f.Type != rawType {
+				err = fmt.Errorf("%q is of json.RawMessage, and object or objects", part)
+			}
 		default:
 			err = fmt.Errorf("nobody knows %q in a tag", part)
 		}
@@ -64,6 +75,12 @@ func (says tag) requires(way Way) bool {
 // apply writes what the tag says into a member's schema.
 func (says tag) apply(s *Schema) error {
 	s.Format, s.Pattern = first(says.format, s.Format), says.pattern
+	switch says.holds {
+	case object:
+		s.Type = object
+	case objects:
+		s.Type, s.Items = "array", &Schema{Type: object}
+	}
 	for _, value := range says.enum {
 		if s.Type == "boolean" {
 			s.Enum = append(s.Enum, value == "true")

@@ -111,12 +111,7 @@ func (q AccountQuery) Check() error {
 	default:
 		problems.Add(refused, "must be pending, active, banned or closed", "status")
 	}
-	if q.Page < 1 {
-		problems.Add(refused, "must be above zero", "page")
-	}
-	if q.Limit < 1 || q.Limit > access.MaxPage {
-		problems.Add(refused, "must be 1 to 200", "limit")
-	}
+	judgePage(&problems, q.Page, q.Limit)
 	return problems.Fault(ErrInvalid)
 }
 

@@ -2,7 +2,11 @@
 
 package operator
 
-import "time"
+import (
+	"time"
+
+	"github.com/dify-sso/dify-sso/pkg/bundle"
+)
 
 // Bundle is what an operator may hand to somebody who helps. It is an allow-list: nothing
 // is in it that has no member here, so no environment, no memory, no log line, no name or
@@ -22,37 +26,13 @@ type Bundle struct {
 	Goroutines int       `json:"goroutines"`
 	HeapBytes  uint64    `json:"heap_bytes"`
 
-	Settings []BundleSetting `json:"settings"`
-	Warnings int             `json:"warnings"` // how many the settings gave
-	Checks   []BundleCheck   `json:"checks"`
-	Schema   BundleSchema    `json:"schema"`
+	Settings []bundle.Setting `json:"settings"`
+	Warnings int              `json:"warnings"` // how many the settings gave
+	Checks   []bundle.Check   `json:"checks"`
+	Schema   bundle.Schema    `json:"schema"`
 	// Events are the newest of the audit trail, by time and name alone.
-	Events []BundleEvent `json:"events"`
-}
-
-// BundleSetting is a setting, with its value only where that is a number, a duration, a
-// switch or one of a few words.
-type BundleSetting struct {
-	Key   string `json:"key"`
-	Value string `json:"value,omitempty"`
-	// Given: it differs from the default.
-	Given bool `json:"given"`
-}
-
-// BundleCheck is the answer of a store to "are you there".
-type BundleCheck struct {
-	Name   string `json:"name"`
-	Answer string `json:"answer"`
-}
-
-// BundleSchema are versions of the database's schema.
-type BundleSchema struct {
-	Database int64 `json:"database"`
-	Program  int64 `json:"program"`
-}
-
-// BundleEvent is an audit event without what it tells.
-type BundleEvent struct {
-	At    time.Time `json:"at"`
-	Event string    `json:"event"`
+	Events []bundle.Event `json:"events"`
+	// Doctor is what "core doctor" has found, by check and status alone. The command adds
+	// it, from where it runs.
+	Doctor []bundle.Finding `json:"doctor"`
 }

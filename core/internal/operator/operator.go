@@ -39,6 +39,16 @@ type Operations interface {
 	RevokeToken(ctx context.Context, r TokenRef) (access.Revoked, error)
 	// RevokeSubject ends all access of a person.
 	RevokeSubject(ctx context.Context, s Subject) (access.Receipt, error)
+	// ListApps gives a page of apps, archived ones included.
+	ListApps(ctx context.Context, q AppQuery) (AppPage, error)
+	// ShowApp gives an app with its list of access and the fingerprint of its key.
+	ShowApp(ctx context.Context, r AppRef) (AppEntry, error)
+	// DeclareApps makes apps what is declared, or says what would change.
+	DeclareApps(ctx context.Context, w AppsWanted) (AppsPlanned, error)
+	// RemoveApp deletes an app.
+	RemoveApp(ctx context.Context, r AppRef) (AppRemoved, error)
+	// CheckApp calls an app's runtime and says what is wrong.
+	CheckApp(ctx context.Context, r AppRef) (AppChecked, error)
 	// RotateSecretKey draws a new SECRET_KEY where core keeps it itself, and else puts the
 	// present one in the place of the former.
 	RotateSecretKey(ctx context.Context) (SecretKey, error)
@@ -77,6 +87,10 @@ type Deps struct {
 	Access       Access
 	Accounts     account.Store
 	Keys         Keys
+	Apps         Apps
+	Runtimes     Runtimes
+	// Unreached reads a failure of Runtimes that is one of a call.
+	Unreached func(err error) (Unreached, bool)
 	// Public is the origin under which people reach the service.
 	Public *url.URL
 }
@@ -86,7 +100,7 @@ type Service struct{ Deps }
 
 // New checks the dependencies.
 func New(d Deps) (*Service, error) {
-	if d.Installation == nil || d.Access == nil || d.Accounts == nil || d.Keys == nil || d.Public == nil {
+	if d.Installation == nil || d.Access == nil || d.Accounts == nil || d.Keys == nil || d.Apps == nil || d.Runtimes == nil || d.Unreached == nil || d.Public == nil {
 		return nil, errors.New("operator: every dependency is required")
 	}
 	return &Service{Deps: d}, nil

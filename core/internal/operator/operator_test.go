@@ -75,10 +75,16 @@ func (p people) ByEmail(_ context.Context, email string) (account.Account, error
 // noKeys is asked nothing here.
 type noKeys struct{ operator.Keys }
 
+// noApps is asked nothing here.
+type noApps struct {
+	operator.Apps
+	operator.Runtimes
+}
+
 func start(t *testing.T, storeErr error) (*asked, operator.Operations) {
 	t.Helper()
 	a := &asked{}
-	s, err := operator.New(operator.Deps{Installation: &installation.Service{}, Access: a, Accounts: people{err: storeErr}, Keys: noKeys{}, Public: &url.URL{}})
+	s, err := operator.New(operator.Deps{Installation: &installation.Service{}, Access: a, Accounts: people{err: storeErr}, Keys: noKeys{}, Apps: noApps{}, Runtimes: noApps{}, Unreached: reads, Public: &url.URL{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +146,12 @@ func TestRequestsAreJudgedAgain(t *testing.T) {
 		_, e13 := by.ListAccounts(t.Context(), operator.AccountQuery{Page: 0, Limit: 1})
 		_, e14 := by.ListAccounts(t.Context(), operator.AccountQuery{Email: "x", Page: 1, Limit: 1})
 		_, e15 := by.ListAccounts(t.Context(), operator.AccountQuery{Status: "x", Page: 1, Limit: 1})
-		return []error{e1, e2, e3, e4, e5, e6, e7, e8, e9, e10, e11, e12, e13, e14, e15}
+		_, e16 := by.ListApps(t.Context(), operator.AppQuery{Page: 0, Limit: 1})
+		_, e17 := by.ListApps(t.Context(), operator.AppQuery{Page: 1, Limit: 201})
+		_, e18 := by.ShowApp(t.Context(), operator.AppRef{App: " "})
+		_, e19 := by.RemoveApp(t.Context(), operator.AppRef{App: strings.Repeat("a", 256)})
+		_, e20 := by.CheckApp(t.Context(), operator.AppRef{})
+		return []error{e1, e2, e3, e4, e5, e6, e7, e8, e9, e10, e11, e12, e13, e14, e15, e16, e17, e18, e19, e20}
 	}
 	for i, err := range refusals() {
 		if !errors.Is(err, operator.ErrInvalid) || len(fault.Of(err).Details()) == 0 {

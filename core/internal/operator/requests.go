@@ -3,6 +3,8 @@
 package operator
 
 import (
+	"fmt"
+
 	"github.com/dify-sso/dify-sso/core/internal/access"
 	"github.com/dify-sso/dify-sso/core/internal/account"
 	"github.com/dify-sso/dify-sso/core/internal/installation"
@@ -25,6 +27,16 @@ const (
 	refused  = "value_error"
 	notValid = "missing or not valid"
 )
+
+// judgePage notes a page, from 1, or a length of one that nobody is given.
+func judgePage(p *wire.Problems, page, limit int) {
+	if page < 1 {
+		p.Add(refused, "must be above zero", "page")
+	}
+	if limit < 1 || limit > access.MaxPage {
+		p.Add(refused, fmt.Sprintf("must be 1 to %d", access.MaxPage), "limit")
+	}
+}
 
 // SetupCode is a set-up code and the page that takes it.
 type SetupCode struct {
@@ -94,12 +106,7 @@ func (q TokenQuery) Check() error {
 	if _, ok := canon.Email(q.Email); !ok && q.Email != "" {
 		problems.Add(refused, "must be an e-mail address", "email")
 	}
-	if q.Page < 1 {
-		problems.Add(refused, "must be above zero", "page")
-	}
-	if q.Limit < 1 || q.Limit > access.MaxPage {
-		problems.Add(refused, "must be within a page", "limit")
-	}
+	judgePage(&problems, q.Page, q.Limit)
 	return problems.Fault(ErrInvalid)
 }
 

@@ -13,6 +13,7 @@ import (
 const (
 	TokensLease   = "prune.tokens"
 	SessionsLease = "prune.sessions"
+	RunsLease     = "prune.runs"
 	AuditLease    = "prune.audit"
 )
 
@@ -32,6 +33,8 @@ type Store interface {
 	Fences(ctx context.Context, before time.Time, limit int) (int64, error)
 	// Sessions deletes browser sessions that ran out before the time.
 	Sessions(ctx context.Context, before time.Time, limit int) (int64, error)
+	// Runs deletes what is on record of runs that began before the time.
+	Runs(ctx context.Context, before time.Time, limit int) (int64, error)
 }
 
 // AuditStore deletes audit events. It is apart from Store because a server has none:
@@ -61,6 +64,14 @@ func Tokens(p Store, now func() time.Time, keep time.Duration) jobs.Job {
 func Sessions(p Store, now func() time.Time) jobs.Job {
 	return jobs.Job{Name: SessionsLease, Every: daily, Do: func(ctx context.Context) (int64, error) {
 		return jobs.InBatches(ctx, now().Add(-sessionsKeep), p.Sessions)
+	}}
+}
+
+// Runs is the daily job that deletes what is on record of runs keep after they began:
+// their tasks can then neither be stopped nor followed.
+func Runs(p Store, now func() time.Time, keep time.Duration) jobs.Job {
+	return jobs.Job{Name: RunsLease, Every: daily, Do: func(ctx context.Context) (int64, error) {
+		return jobs.InBatches(ctx, now().Add(-keep), p.Runs)
 	}}
 }
 

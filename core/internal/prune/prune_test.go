@@ -23,6 +23,7 @@ func TestAFailingPruneSaysWhatItHasDone(t *testing.T) {
 		"Prune.Tokens":   prune.Tokens(p, w.Clock.Now, time.Hour),
 		"Prune.Fences":   prune.Tokens(p, w.Clock.Now, time.Hour),
 		"Prune.Sessions": prune.Sessions(p, w.Clock.Now),
+		"Prune.Runs":     prune.Runs(p, w.Clock.Now, time.Hour),
 	} {
 		faults.Clear()
 		faults.Plan(storetest.Fault{Method: method})

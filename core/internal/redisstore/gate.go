@@ -30,7 +30,7 @@ if allowed == 0 then return {` + redislimit.Reply + `} end
 local entry = redis.pcall('GET', KEYS[2])
 if type(entry) == 'table' then entry = '' end -- another kind of value: none that can be read
 return {` + redislimit.Reply + `, entry}
-`)
+`).Named("gate")
 
 // Enter implements authz.Gate.
 func (g Gate) Enter(ctx context.Context, p ratelimit.Policy, d secret.Digest, now time.Time) (ratelimit.Result, token.Remembered, error) {

@@ -186,7 +186,7 @@ if not leased then
 	live_at_least(key, LEASE + BEYOND)
 end
 return with(CLAIMED)
-`)
+`).Named("poll")
 
 // The results of decideScript.
 const (
@@ -212,7 +212,7 @@ if g.expires_at < now + LIFE then set(g, 'expires_at', now + LIFE) end
 save(key)
 live_at_least(key, g.expires_at - now + BEYOND)
 return {1}
-`)
+`).Named("decide")
 
 // releaseScript: owner.
 var releaseScript = redisdb.NewScript(constLua + grantLua + `
@@ -225,7 +225,7 @@ if g.status == 'redeeming' and g.owner == ARGV[1] then
 	save(KEYS[1])
 end
 return {UNKNOWN}
-`)
+`).Named("release")
 
 // deleteScript: owner. The grant comes back when it was deleted.
 var deleteScript = redisdb.NewScript(constLua + grantLua + `
@@ -234,7 +234,7 @@ if not g then return missing(broken) end
 if g.status ~= 'redeeming' or g.owner ~= ARGV[1] then return {UNKNOWN} end
 redis.call('DEL', KEYS[1])
 return with(CLAIMED)
-`)
+`).Named("delete")
 
 // forgetScript forgets the last poll; the one that was told of a denial stays.
 var forgetScript = redisdb.NewScript(constLua + grantLua + `
@@ -247,7 +247,7 @@ if g.told == '' and g.last_poll > 0 then
 	save(KEYS[1])
 end
 return {UNKNOWN}
-`)
+`).Named("forget")
 
 // writeScript: life in milliseconds, then fields and values, all of them. Nothing is
 // deleted before: a script that has written once may go on when Redis is full.
@@ -255,7 +255,7 @@ var writeScript = redisdb.NewScript(`
 redis.call('HSET', KEYS[1], unpack(ARGV, 2))
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
 return 1
-`)
+`).Named("write")
 
 // claimScript takes a user code for a grant: ref, life. It gives the ref of the grant
 // that holds it. A third argument is a grant whose hold is over.
@@ -264,10 +264,10 @@ local held = redis.call('GET', KEYS[1])
 if held and held ~= ARGV[1] and held ~= ARGV[3] then return held end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return ARGV[1]
-`)
+`).Named("claim")
 
 // freeScript gives a user code free if this grant holds it: ref.
 var freeScript = redisdb.NewScript(`
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0
-`)
+`).Named("free")

@@ -135,7 +135,10 @@ func (t memberTx) RemoveMember(ctx context.Context, workspaceID, accountID strin
 	if err != nil || n == 0 {
 		return false, err
 	}
-	_, err = t.q.Exec(ctx, `DELETE FROM invitations WHERE workspace_id = $1 AND account_id = $2 AND accepted_at IS NULL`, workspaceID, accountID)
+	if _, err = t.q.Exec(ctx, `DELETE FROM invitations WHERE workspace_id = $1 AND account_id = $2 AND accepted_at IS NULL`, workspaceID, accountID); err != nil {
+		return false, err
+	}
+	_, err = t.q.Exec(ctx, `DELETE FROM app_access WHERE account_id = $2 AND app_id IN (SELECT id FROM apps WHERE workspace_id = $1)`, workspaceID, accountID)
 	return err == nil, err
 }
 

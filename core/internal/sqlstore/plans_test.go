@@ -18,8 +18,9 @@ import (
 var wide = regexp.MustCompile(`^SCAN (\w+)|INDEX \w+ \(subject_issuer=\?\)$`)
 
 // small tables have a row, or some, for the whole installation. u are the values that a
-// statement brings along, changed the rows that it has found.
-var small = []string{"installation", "leases", "u", "changed"}
+// statement brings along, changed the rows that it has found, over those that it has chosen
+// for its batch, whose choosing is a step of the plan too.
+var small = []string{"installation", "leases", "u", "changed", "over"}
 
 // rare statements belong to an operator's act that nobody waits for in a row.
 var rare = []string{
@@ -28,6 +29,21 @@ var rare = []string{
 	`SELECT count(*) FROM accounts WHERE ($1 = '' OR status = $1)`,
 	`SELECT id, email, name, password_hash, status, deployment_admin, interface_language, timezone,
 	last_login_at, last_login_ip, created_at, updated_at FROM accounts WHERE ($1 = '' OR status = $1) ORDER BY id DESC LIMIT $2 OFFSET $3`,
+	`SELECT id FROM workspaces WHERE (name = $1 OR $1 = '') AND status = 'normal' ORDER BY id LIMIT 2`, // which one a file of apps means
+}
+
+// rareEnds are what rare statements end with: those that list the apps of all workspaces.
+var rareEnds = []string{
+	` FROM apps p JOIN workspaces w ON w.id = p.workspace_id LEFT JOIN accounts c ON c.id = p.created_by`,
+	` FROM apps p JOIN workspaces w ON w.id = p.workspace_id LEFT JOIN accounts c ON c.id = p.created_by ORDER BY p.updated_at DESC, p.id LIMIT $1 OFFSET $2`,
+}
+
+// listed is the index of the apps that people without an account may run: whoever reads
+// all of it lists them.
+const listed = "USING INDEX idx_apps_external"
+
+func isRare(sql string) bool {
+	return slices.Contains(rare, sql) || slices.ContainsFunc(rareEnds, func(end string) bool { return strings.HasSuffix(sql, end) })
 }
 
 // No statement of the stores may cost more for everybody because there are many
@@ -46,12 +62,12 @@ func TestNoStatementReadsAWholeTable(t *testing.T) {
 	}
 	db := storetest.NewSQLite(t).DB
 	for sql := range statements.seen {
-		if slices.Contains(rare, sql) {
+		if isRare(sql) {
 			continue
 		}
 		for _, step := range plan(t, db, sql) {
 			m := wide.FindStringSubmatch(step)
-			if m != nil && !strings.Contains(step, "CONSTANT ROW") && !slices.Contains(small, m[1]) {
+			if m != nil && !strings.Contains(step, "CONSTANT ROW") && !strings.Contains(step, listed) && !slices.Contains(small, m[1]) {
 				t.Errorf("%s\n%s", step, sql)
 			}
 		}

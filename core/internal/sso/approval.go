@@ -79,6 +79,9 @@ func gid(ref secret.Digest) string { return b64.EncodeToString(ref[:gidBytes]) }
 // Open verifies an approval grant. Absent, forged and expired ones are all false.
 func (s *Service) Open(cookie secret.Text) (Approval, bool) {
 	claims, r, err := s.grants.Verify(cookie.Reveal())
+	if err != nil && s.former != nil {
+		claims, r, err = s.former.grants.Verify(cookie.Reveal())
+	}
 	if err != nil {
 		return Approval{}, false
 	}

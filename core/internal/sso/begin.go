@@ -7,6 +7,7 @@ import (
 	"errors"
 
 	"github.com/dify-sso/dify-sso/pkg/audit"
+	"github.com/dify-sso/dify-sso/pkg/trace"
 )
 
 // Start asks for a login. The code was found pending.
@@ -45,6 +46,7 @@ func (s *Service) Begin(ctx context.Context, r Start) (Started, error) {
 	if err != nil {
 		return Started{}, s.notStarted(ctx, r, err)
 	}
+	trace.Of(ctx).Attempt(begun.Reference)
 	s.Recorder.Later(audit.New(ctx, s.Now(), audit.Anonymous, loginStarted{Connection: r.Connection, ClientID: r.ClientID, Attempt: begun.Reference}))
 	return Started{Flow: flow, StartURL: begun.StartURL}, nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/dify-sso/dify-sso/pkg/envelope"
 	"github.com/dify-sso/dify-sso/pkg/secret"
 	"github.com/dify-sso/dify-sso/pkg/ssocode"
+	"github.com/dify-sso/dify-sso/pkg/trace"
 )
 
 // replayFor is how long a used assertion is remembered: longer than its life and both
@@ -59,6 +60,7 @@ func (s *Service) Complete(ctx context.Context, assertion string, flow Flow, beg
 	case !s.bound(claims, flow):
 		return refuse(ssocode.WrongBrowser, causeOtherBinding, nil)
 	}
+	trace.Of(ctx).Attempt(claims.Attempt)
 	fresh, err := s.Replay.Consume(ctx, envelope.ExternalSubject, r.ID, replayFor)
 	switch {
 	case err != nil:
@@ -106,10 +108,14 @@ func (s *Service) reject(ctx context.Context, claims envelope.ExternalSubjectCla
 // bound reports whether this browser began the login that the assertion ends, and for
 // this code. All three are compared: the bridge could swap any one of them.
 func (s *Service) bound(claims envelope.ExternalSubjectClaims, flow Flow) bool {
-	browser := same(claims.Binding, flow.binding())
+	return same(claims.Binding, flow.binding()) && (s.began(claims, flow) || s.former != nil && s.former.began(claims, flow))
+}
+
+// began reports whether core began this login under one of its keys.
+func (s *owned) began(claims envelope.ExternalSubjectClaims, flow Flow) bool {
 	began := same(claims.Nonce, s.nonce(flow))
 	code := same(claims.UserCodeDigest, s.codeDigest(flow.UserCode))
-	return browser && began && code
+	return began && code
 }
 
 func accountCode(refused *token.RefusedError) ssocode.Code {

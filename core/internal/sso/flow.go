@@ -65,14 +65,14 @@ func (f Flow) binding() string {
 
 // nonce shows that core began the login: the bridge knows every binding and can make no
 // nonce.
-func (s *Service) nonce(f Flow) string {
+func (s *owned) nonce(f Flow) string {
 	d := secret.MACOf(s.nonceKey, f.value)
 	return b64.EncodeToString(d[:nonceBytes])
 }
 
 // codeDigest differs from the digest under which stores know a code: nothing that the
 // bridge keeps can be joined with them.
-func (s *Service) codeDigest(userCode string) string {
+func (s *owned) codeDigest(userCode string) string {
 	d := secret.MACOf(s.codeKey, userCode)
 	return b64.EncodeToString(d[:])
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/dify-sso/dify-sso/pkg/envelope"
 	"github.com/dify-sso/dify-sso/pkg/secret"
 )
 
@@ -64,4 +65,44 @@ func TestFlow(t *testing.T) {
 			}
 		}
 	})
+}
+
+// While SECRET_KEY is changed, what was begun under the former one ends well, and nothing
+// is put together of the two.
+func TestAFlowOfTheFormerKey(t *testing.T) {
+	keyed := func(text string) owned {
+		master := secret.New(strings.Repeat(text, 32))
+		nonce, err := secret.Derive(master, "api.sso.flow_nonce")
+		if err != nil {
+			t.Fatal(err)
+		}
+		code, err := secret.Derive(master, "api.device_flow.user_code_digest")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return owned{nonceKey: nonce, codeKey: code}
+	}
+	present, former := keyed("p"), keyed("f")
+	f := newFlow("ABCD-EFGH")
+	of := func(nonce, code owned) envelope.ExternalSubjectClaims {
+		return envelope.ExternalSubjectClaims{Binding: f.binding(), Nonce: nonce.nonce(f), UserCodeDigest: code.codeDigest(f.UserCode)}
+	}
+	for name, tc := range map[string]struct {
+		claims      envelope.ExternalSubjectClaims
+		with, alone bool
+	}{
+		"SSO-17 begun under the present key":      {of(present, present), true, true},
+		"SSO-17 begun under the former key":       {of(former, former), true, false},
+		"SSO-17 put together of both":             {of(present, former), false, false},
+		"SSO-17 begun under a key that was never": {of(keyed("x"), keyed("x")), false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := (&Service{owned: present, former: &former}).bound(tc.claims, f); got != tc.with {
+				t.Errorf("with the former key: %t", got)
+			}
+			if got := (&Service{owned: present}).bound(tc.claims, f); got != tc.alone {
+				t.Errorf("without it: %t", got)
+			}
+		})
+	}
 }

@@ -39,8 +39,7 @@ func isSubject(text string) bool {
 
 // label reports whether text is empty or a name as it is stored.
 func label(text string, max int) bool {
-	stored, ok := canon.Text(text, max)
-	return text == "" || ok && stored == text
+	return text == "" || canon.Kept(text, max)
 }
 
 func fitMethods(methods []string) bool {

@@ -38,7 +38,7 @@ type Subjects interface {
 	Epochs(ctx context.Context, s token.Subject) (sum int64, moved time.Time, err error)
 }
 
-// Deps is what a Service needs. All fields are required.
+// Deps is what a Service needs. All fields are required but SecretKeyPrevious.
 type Deps struct {
 	Bridge   Bridge
 	Devices  Devices
@@ -47,6 +47,8 @@ type Deps struct {
 	Keys     *keyset.Ring
 	// SecretKey is core's own: the bridge cannot make what is derived from it.
 	SecretKey secret.Text
+	// SecretKeyPrevious is the one before it, if any: what was begun under it ends well.
+	SecretKeyPrevious secret.Text
 	// Public and BridgePublic are the origins that sign.
 	Public, BridgePublic string
 	Recorder             *audit.Recorder
@@ -56,13 +58,32 @@ type Deps struct {
 // Service runs core's half of a login. It is safe for concurrent use.
 type Service struct {
 	Deps
-	nonceKey, codeKey []byte
-	assertions        *envelope.Codec[envelope.ExternalSubjectClaims]
-	grants            *envelope.Codec[approvalClaims]
+	owned
+	former     *owned // of SecretKeyPrevious; nil without one
+	assertions *envelope.Codec[envelope.ExternalSubjectClaims]
 
 	mu      sync.Mutex
 	offer   Offer
 	offered time.Time // when offer was heard
+}
+
+// owned is what derives from a SECRET_KEY.
+type owned struct {
+	nonceKey, codeKey []byte
+	grants            *envelope.Codec[approvalClaims]
+}
+
+func own(d Deps, master secret.Text) (o owned, err error) {
+	if o.nonceKey, err = secret.Derive(master, "api.sso.flow_nonce"); err != nil {
+		return o, fmt.Errorf("sso: %w", err)
+	}
+	if o.codeKey, err = secret.Derive(master, "api.device_flow.user_code_digest"); err != nil {
+		return o, fmt.Errorf("sso: %w", err)
+	}
+	o.grants, err = envelope.New[approvalClaims](envelope.Deps{
+		Keys: d.Keys, Audience: envelope.ApprovalGrant, Issuer: d.Public, Owner: master, Now: d.Now,
+	})
+	return o, err
 }
 
 // New checks the dependencies.
@@ -72,20 +93,18 @@ func New(d Deps) (*Service, error) {
 	}
 	s := &Service{Deps: d}
 	var err error
-	if s.nonceKey, err = secret.Derive(d.SecretKey, "api.sso.flow_nonce"); err != nil {
-		return nil, fmt.Errorf("sso: %w", err)
+	if s.owned, err = own(d, d.SecretKey); err != nil {
+		return nil, err
 	}
-	if s.codeKey, err = secret.Derive(d.SecretKey, "api.device_flow.user_code_digest"); err != nil {
-		return nil, fmt.Errorf("sso: %w", err)
+	if !d.SecretKeyPrevious.IsZero() {
+		before, err := own(d, d.SecretKeyPrevious)
+		if err != nil {
+			return nil, err
+		}
+		s.former = &before
 	}
 	s.assertions, err = envelope.New[envelope.ExternalSubjectClaims](envelope.Deps{
 		Keys: d.Keys, Audience: envelope.ExternalSubject, Issuer: d.BridgePublic, Now: d.Now,
-	})
-	if err != nil {
-		return nil, err
-	}
-	s.grants, err = envelope.New[approvalClaims](envelope.Deps{
-		Keys: d.Keys, Audience: envelope.ApprovalGrant, Issuer: d.Public, Owner: d.SecretKey, Now: d.Now,
 	})
 	return s, err
 }

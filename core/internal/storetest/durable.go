@@ -11,9 +11,11 @@ import (
 
 	"github.com/dify-sso/dify-sso/core/internal/access"
 	"github.com/dify-sso/dify-sso/core/internal/account"
+	"github.com/dify-sso/dify-sso/core/internal/apps"
 	"github.com/dify-sso/dify-sso/core/internal/console"
 	"github.com/dify-sso/dify-sso/core/internal/installation"
 	"github.com/dify-sso/dify-sso/core/internal/prune"
+	"github.com/dify-sso/dify-sso/core/internal/run"
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/core/internal/workspace"
 	"github.com/dify-sso/dify-sso/pkg/audit"
@@ -34,11 +36,13 @@ type Durable struct {
 	Accounts     account.Store
 	Workspaces   workspace.Store
 	Members      workspace.MemberStore
+	Apps         apps.RegistryStore
 	Installation installation.Store
 	Audit        audit.Sink
 	AuditTrail   audit.Trail
 	Leases       jobs.Leases
 	Prune        prune.Store
+	Runs         run.Runs
 	AuditPrune   prune.AuditStore
 }
 
@@ -58,11 +62,13 @@ func DurableStores(t *testing.T, open OpenDurable) {
 		{"accounts", Accounts},
 		{"workspaces", Workspaces},
 		{"members", Members},
+		{"apps", Apps},
 		{"installation", Installation},
 		{"audit", Audit},
 		{"audit trail", AuditTrail},
 		{"leases", Leases},
 		{"prune", Prune},
+		{"runs", Runs},
 	} {
 		t.Run(suite.of, func(t *testing.T) {
 			t.Parallel() // a server of Postgres takes its time for each database

@@ -31,3 +31,7 @@ func (w faultyPruner) Fences(ctx context.Context, before time.Time, limit int) (
 func (w faultyPruner) Sessions(ctx context.Context, before time.Time, limit int) (int64, error) {
 	return faulttest.Get(ctx, w.f, "Prune.Sessions", func() (int64, error) { return w.s.Sessions(ctx, before, limit) })
 }
+
+func (w faultyPruner) Runs(ctx context.Context, before time.Time, limit int) (int64, error) {
+	return faulttest.Get(ctx, w.f, "Prune.Runs", func() (int64, error) { return w.s.Runs(ctx, before, limit) })
+}

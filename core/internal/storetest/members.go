@@ -75,20 +75,7 @@ func (d Durable) belonging(t *testing.T) (out []string) {
 		`SELECT 'token ' || id || CASE WHEN revoked_at IS NULL THEN ' live' ELSE ' ended' END FROM oauth_access_tokens`,
 		`SELECT 'event ' || event FROM audit_events`,
 	} {
-		rows, err := d.DB.Query(t.Context(), query+` ORDER BY 1`)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for rows.Next() {
-			var line string
-			if err := rows.Scan(&line); err != nil {
-				t.Fatal(err)
-			}
-			out = append(out, line)
-		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-			t.Fatal(err)
-		}
+		out = append(out, d.column(t, query)...)
 	}
 	return out
 }

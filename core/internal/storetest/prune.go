@@ -26,6 +26,7 @@ func Prune(t *testing.T, open OpenDurable) {
 	t.Run("fences", func(t *testing.T) { pruneFences(t, open) })
 	t.Run("browser sessions", func(t *testing.T) { pruneSessions(t, open) })
 	t.Run("audit", func(t *testing.T) { pruneAudit(t, open) })
+	t.Run("runs", func(t *testing.T) { pruneRuns(t, open) })
 	t.Run("a cancelled context deletes nothing", func(t *testing.T) {
 		a, b := open(t)
 		a.overTokens(t, 1)
@@ -34,14 +35,15 @@ func Prune(t *testing.T, open OpenDurable) {
 			t.Fatal(err)
 		}
 		a.begin(t, browser(a.AddActive(t, "bob@example.com").ID, "one", start))
+		a.begun(t, runOf(canon.NewID(), token.Subject{Issuer: "dify:account", ID: canon.NewID()}))
 		for name, remove := range map[string]func(context.Context, time.Time, int) (int64, error){
-			"Tokens": a.Prune.Tokens, "Fences": a.Prune.Fences, "Sessions": a.Prune.Sessions, "Events": a.AuditPrune.Events,
+			"Tokens": a.Prune.Tokens, "Fences": a.Prune.Fences, "Sessions": a.Prune.Sessions, "Runs": a.Prune.Runs, "Events": a.AuditPrune.Events,
 		} {
 			if n, err := remove(cancelled(t), after(10*365*24*time.Hour), 500); n != 0 || !errors.Is(err, context.Canceled) {
 				t.Errorf("%s: %d, %v", name, n, err)
 			}
 		}
-		for _, table := range []string{"oauth_access_tokens", "grant_fences", "audit_events", "console_sessions"} {
+		for _, table := range []string{"oauth_access_tokens", "grant_fences", "audit_events", "console_sessions", "app_runs"} {
 			if n := b.Count(t, `SELECT count(*) FROM `+table); n != 1 {
 				t.Errorf("%s: %d rows", table, n)
 			}

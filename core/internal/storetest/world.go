@@ -181,7 +181,7 @@ func migrate(ctx context.Context, db sqldb.DB) error {
 func OnSQL(db sqldb.DB) Durable {
 	return Durable{
 		DB: db, Tokens: sqlstore.Tokens{DB: db}, Access: sqlstore.Access{DB: db}, Console: sqlstore.Console{DB: db}, Accounts: sqlstore.Accounts{DB: db},
-		Workspaces: sqlstore.Workspaces{DB: db}, Members: sqlstore.Members{DB: db}, Installation: sqlstore.Installation{DB: db}, Audit: sqlstore.Audit(db), AuditTrail: sqlstore.Trail(db),
-		Leases: sqlstore.Leases(db), Prune: sqlstore.Prune{DB: db}, AuditPrune: sqlstore.AuditPrune{DB: db},
+		Workspaces: sqlstore.Workspaces{DB: db}, Members: sqlstore.Members{DB: db}, Apps: sqlstore.Apps{DB: db}, Installation: sqlstore.Installation{DB: db}, Audit: sqlstore.Audit(db), AuditTrail: sqlstore.Trail(db),
+		Leases: sqlstore.Leases(db), Prune: sqlstore.Prune{DB: db}, Runs: sqlstore.Runs{DB: db}, AuditPrune: sqlstore.AuditPrune{DB: db},
 	}
 }

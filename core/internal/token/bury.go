@@ -49,6 +49,8 @@ func (s *Service) Bury(ctx context.Context, digests ...secret.Digest) error {
 	err := s.Cache.Bury(ctx, now, some...)
 	if err != nil {
 		s.graves.add(some, now.Add(LiveFor))
+	} else {
+		s.Buried(s.Now().Sub(now))
 	}
 	return fault.Store(err)
 }
@@ -84,8 +86,12 @@ func (s *Service) buryAgain(ctx context.Context) error {
 		for d, until := range due {
 			s.graves.add([]secret.Digest{d}, until)
 		}
+		return err
 	}
-	return err
+	for _, until := range due {
+		s.Buried(s.Now().Sub(until.Add(-LiveFor)))
+	}
+	return nil
 }
 
 func (g *graves) add(digests []secret.Digest, until time.Time) {

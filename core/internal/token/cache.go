@@ -11,8 +11,7 @@ import (
 	"github.com/dify-sso/dify-sso/pkg/secret"
 )
 
-// How long a Cache keeps what it knows (docs/specs/v1.0/server/tokens.md, Cache and
-// tombstones).
+// How long a Cache keeps what it knows (docs/specs/v1.0/server/tokens.md, Cache).
 const (
 	// LiveFor is counted from the read of the row: a revoke whose tombstone was lost
 	// holds after it at the latest.

@@ -27,7 +27,8 @@ func ClampTTLDays(days int) (clamped int, changed bool) {
 	return clamped, clamped != days
 }
 
-// Deps is what a Service needs. All fields are required but NewSecret and Jitter.
+// Deps is what a Service needs. All fields are required but NewSecret, Jitter and
+// Buried.
 type Deps struct {
 	Store    Store
 	Cache    Cache
@@ -41,6 +42,9 @@ type Deps struct {
 	NewSecret func() string
 	// Jitter gives a time from 0 to below most; nil draws one.
 	Jitter func(most time.Duration) time.Duration
+	// Buried hears, once tombstones stand, for how long their tokens had been dead in the
+	// registry alone; nil hears nothing.
+	Buried func(after time.Duration)
 }
 
 // Service mints, resolves and ends sessions. It is safe for concurrent use.
@@ -58,6 +62,9 @@ func New(d Deps) (*Service, error) {
 	}
 	if d.NewSecret == nil {
 		d.NewSecret = secret.Random
+	}
+	if d.Buried == nil {
+		d.Buried = func(time.Duration) {}
 	}
 	if d.Jitter == nil {
 		d.Jitter = draw

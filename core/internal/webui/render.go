@@ -31,7 +31,7 @@ func New(public *url.URL) *Renderer {
 }
 
 var viewNames = []string{
-	"setup", "signin", "device_entry", "device_authorize", "device_outcome", "device_chooser", "sso_choose", "sso_continue", "sso_authorize", "sso_error", "sessions", "confirm_end", "security", "activate", "invite_signin", "invite_answer", "declined", "members", "member_edit", "member_remove", "failure",
+	"setup", "signin", "device_entry", "device_authorize", "device_outcome", "device_chooser", "sso_choose", "sso_continue", "sso_authorize", "sso_error", "sessions", "confirm_end", "security", "activate", "invite_signin", "invite_answer", "declined", "members", "member_edit", "member_remove", "apps", "app", "app_access", "app_remove", "failure",
 }
 
 // Render writes a page. Nothing is written when it cannot be made.
@@ -112,11 +112,12 @@ var places = []place{
 	{"sessions", "/account/sessions", "sessions.devices"},
 	{"security", "/account/security", "security.title"},
 	{"members", "/workspace/members", "members.title"},
+	{"apps", "/workspace/apps", "apps.title"},
 }
 
 // navigated are the views that show the navigation. A page that asks something shows
 // none: it is answered, not left.
-var navigated = []string{"sessions", "security", "members"}
+var navigated = []string{"sessions", "security", "members", "apps"}
 
 // Field describes an input for the template of that name: label and problem are
 // texts, help may be empty.

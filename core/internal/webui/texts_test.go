@@ -74,7 +74,7 @@ func TestEveryTextIsUsed(t *testing.T) {
 		sources.Write(b)
 	}
 	// Keys that are put together from a kind.
-	composed := regexp.MustCompile(`^(outcome\.(approved|denied|expired|limited|failed|session_gone)|(security|members)\.done\.\w+|role\.\w+|failure\.\w+|end\.(device|browser|others))(\.next|\.what)?$|^problem\.`)
+	composed := regexp.MustCompile(`^(outcome\.(approved|denied|expired|limited|failed|session_gone)|(security|members|apps)\.done\.\w+|(role|mode|runtime|access)\.[\w-]+|failure\.\w+|end\.(device|browser|others))(\.next|\.what)?$|^problem\.`)
 	keys, err := page.NewCatalogue(files, "locales").Keys(page.English)
 	if err != nil {
 		t.Fatal(err)

@@ -81,6 +81,7 @@ func views() []webui.View {
 	remove.Act = webui.RemoveMember
 	all = append(all, webui.Activate{Invitation: invitation, MinPassword: 8}, webui.InviteSignIn{Invitation: invitation}, webui.InviteAnswer{Invitation: invitation}, webui.InviteAnswer{Invitation: full},
 		webui.Declined{}, webui.Members{}, members, several, edit, unchanged, remove)
+	all = append(all, appViews()...)
 	named := webui.AuthorizeSSO{CSRFToken: "csrf-value", UserCode: "ABCD-3456", Name: "Grace", Email: "grace@corp.example", Connection: "Corp", Issuer: "https://login.corp.example/9122040d-6c67-4c5b-b112-36a304b66dad/v2.0",
 		ClientID: "difyctl", Label: "röck", Address: "2001:db8::1", StartedAt: now.Add(-time.Minute), ExpiresAt: now.Add(time.Minute), TokenEnds: now.Add(time.Hour)}
 	nameless, brought := named, named
@@ -110,6 +111,39 @@ func views() []webui.View {
 		all = append(all, webui.Failure{Kind: kind, Wait: 30})
 	}
 	return all
+}
+
+// appViews are the pages of the registry of apps.
+func appViews() (all []webui.View) {
+	modes, accesses := []string{"chat", "agent-chat", "advanced-chat", "completion", "workflow", "agent", "channel", "rag-pipeline"}, []string{"internal_all", "internal", "sso_verified", "public"}
+	fresh := webui.App{WorkspaceID: "1", Workspace: "Engines", Mode: "chat", Manages: true, Runtime: "dify", API: true, MaxActive: "0", Access: "internal_all", Modes: modes, Runtimes: []string{"dify", "echo"}, Accesses: accesses}
+	edit := fresh
+	edit.ID, edit.Name, edit.Description, edit.Tags, edit.Author, edit.RuntimeURL = "1", "röck", "two\nlines", "a, b", "Ada", "https://dify.example.com"
+	edit.KeySet, edit.Fingerprint, edit.DSL, edit.HumanInput, edit.Archived = true, "0a1b2c3d", true, true, true
+	editors, bare := edit, edit
+	editors.Manages, bare.Manages = false, false
+	bare.KeySet, bare.RuntimeURL, bare.Access, bare.Mode = false, "", "later", "later"
+	all = append(all, fresh, edit, editors, bare)
+	for field, key := range map[string]string{"name": "name", "description": "description", "mode": "mode", "tags": "tags", "author": "author", "runtime": "runtime", "runtime_url": "runtime_url",
+		"runtime_key": "runtime_key", "dsl": "features", "access": "access", "max_active_requests": "max_active", "allowed": "allowed"} {
+		refused, unopened := fresh, webui.AppAccess{ID: "1", Name: "röck", Workspace: "Engines", Access: "internal", Accesses: accesses, Page: 1}
+		refused.Problems = []webui.Problem{{Field: field, Key: "problem.app_" + key}}
+		unopened.Problems = refused.Problems
+		all = append(all, refused, unopened)
+	}
+	row := webui.AppRow{ID: "1", Name: "röck", Mode: "chat", Access: "internal", Runtime: "dify", Host: "dify.example.com", API: true}
+	list := webui.Apps{Workspace: "Engines", Role: "owner", Keeps: true, Page: 2, HasMore: true, Apps: []webui.AppRow{row, {ID: "2", Mode: "later", Access: "later", Runtime: "echo", Archived: true}, {ID: "3", Mode: "agent", Access: "public", Runtime: "dify"}}}
+	all = append(all, webui.Apps{}, webui.Apps{Workspace: "Engines", Role: "normal"}, webui.Apps{Workspace: "Engines", Role: "editor", Keeps: true}, list)
+	for _, done := range []webui.AppsDone{webui.AppCreated, webui.AppSaved, webui.AppOpened, webui.AppRemoved} {
+		told := list
+		told.Done = done
+		all = append(all, told)
+	}
+	alone := webui.AppAccess{ID: "1", Name: "röck", Workspace: "Engines", Access: "internal_all", Accesses: accesses, Page: 1}
+	several := alone
+	several.Page, several.HasMore, several.Listed, several.Done = 2, true, 1, webui.AppCreated
+	several.Members = []webui.AppMember{{ID: "1", Name: "röck", Email: "r@example.com", Chosen: true}, {ID: "2", Name: "x@example.com", Email: "x@example.com", Pending: true}}
+	return append(all, alone, several, webui.RemoveApp{ID: "1", Name: "röck"})
 }
 
 func TestEveryViewInBothLanguages(t *testing.T) {
@@ -187,6 +221,10 @@ func TestForeignText(t *testing.T) {
 			webui.InviteSignIn{Invitation: webui.Invitation{Workspace: attack, Inviter: attack, InviterEmail: attack, Email: attack}},
 			webui.Members{WorkspaceID: attack, Workspace: attack, Role: "owner", Manages: true, Link: attack, LinkFor: attack, Email: attack, Others: []webui.Choice{{ID: attack, Name: attack}}, Members: []webui.Member{{ID: attack, Name: attack, Email: attack, Role: "normal", Changeable: true}}},
 			webui.MemberForm{Act: webui.EditMember, WorkspaceID: attack, ID: attack, Name: attack, Email: attack, Role: "normal"}, webui.MemberForm{Act: webui.RemoveMember, Name: attack},
+			webui.Apps{Workspace: attack, Role: "owner", Keeps: true, Apps: []webui.AppRow{{ID: attack, Name: attack, Mode: attack, Access: attack, Runtime: attack, Host: attack}}},
+			webui.App{WorkspaceID: attack, Workspace: attack, ID: attack, Name: attack, Description: "</textarea>" + attack, Mode: attack, Tags: attack, Author: attack, Manages: true, RuntimeURL: attack, KeySet: true, Fingerprint: attack, MaxActive: attack, Access: attack},
+			webui.App{ID: attack, Name: attack, Runtime: attack, RuntimeURL: attack, KeySet: true, Fingerprint: attack, Access: attack},
+			webui.AppAccess{ID: attack, Name: attack, Workspace: attack, Shown: attack, Members: []webui.AppMember{{ID: attack, Name: attack, Email: attack}}}, webui.RemoveApp{ID: attack, Name: attack},
 			webui.DeviceAuthorize{UserCode: attack, Address: attack}, webui.Failure{Kind: webui.Server},
 		} {
 			g := f

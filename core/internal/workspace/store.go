@@ -107,8 +107,8 @@ type Tx interface {
 	// SetRole changes the role of a member, and of their open invitation; ok is false
 	// when there is no such member.
 	SetRole(ctx context.Context, workspaceID, accountID string, role Role, now time.Time) (ok bool, err error)
-	// RemoveMember deletes a membership and the open invitation to it; ok is false when
-	// there was none.
+	// RemoveMember deletes a membership and the open invitation to it, and takes the account
+	// off the lists of access of the workspace's apps; ok is false when there was none.
 	RemoveMember(ctx context.Context, workspaceID, accountID string) (ok bool, err error)
 	// DropPending deletes an account that is pending and belongs to no workspace.
 	DropPending(ctx context.Context, accountID string) (dropped bool, err error)

@@ -21,8 +21,8 @@ type Store struct {
 var _ ratelimit.Store = Store{}
 
 var (
-	takeScript   = redisdb.NewScript(Take + `return {` + Reply + `}`)
-	settleScript = redisdb.NewScript(settle + `return {` + Reply + `}`)
+	takeScript   = redisdb.NewScript(Take + `return {` + Reply + `}`).Named("limit")
+	settleScript = redisdb.NewScript(settle + `return {` + Reply + `}`).Named("settle")
 )
 
 // Take implements ratelimit.Store.

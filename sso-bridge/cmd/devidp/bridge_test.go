@@ -23,11 +23,30 @@ type nobody struct{}
 
 func (nobody) Owner(context.Context, string) (string, error) { return "", nil }
 
+func (nobody) IssuerOwner(context.Context, string) (string, error) { return "", nil }
+
+// declared reads the one connection of a connections file.
+func declared(t *testing.T, file []byte) connection.Declaration {
+	t.Helper()
+	all, err := connection.ParseFile(file, nil)
+	if err != nil || len(all) != 1 {
+		t.Fatal(len(all), err)
+	}
+	return all[0]
+}
+
+// served is a declaration as logins have it.
+func served(d connection.Declaration) connection.Serving {
+	return connection.Serving{
+		Connection: connection.Connection{ID: d.ID}, Revision: connection.Revision{ConnectionID: d.ID, Hash: "h", Config: d.Config, Secrets: d.Secrets},
+	}
+}
+
 // What a person of this provider comes to in the bridge, from the connections file to the
 // identity.
 func TestPeopleInTheBridge(t *testing.T) {
 	s := newStage(t)
-	declared, err := connection.ParseFile(fmt.Appendf(nil, `version: 1
+	d := declared(t, fmt.Appendf(nil, `version: 1
 connections:
   - id: dev
     name: Development
@@ -36,23 +55,19 @@ connections:
     oidc: { issuer: "%s", client_id: dify-sso, client_secret: "s&cret" }
     claims: { groups: groups }
     allow: { groups: [everyone] }
-`, s.issuer), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := declared[0]
+`, s.issuer))
 	client, err := egress.New(egress.Options{Allow: []string{"127.0.0.1"}, Now: time.Now, Total: 500 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	party, err := oidcrp.New(oidcrp.Deps{Circuits: egress.NewCircuits(client, time.Now), Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	party, err := oidcrp.New(oidcrp.Deps{Circuits: egress.NewCircuits(client, time.Now), Pins: unpinned{}, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	signIn := func(t *testing.T, who string) (identity.Identity, error) {
 		request := login.Request{
-			Serving:     connection.Serving{Connection: connection.Connection{ID: d.ID}, Revision: connection.Revision{ConnectionID: d.ID, Hash: "h", Config: d.Config, Secrets: d.Secrets}},
+			Serving:     served(d),
 			State:       secret.New("the-state"),
 			RedirectURI: callback,
 			Material:    login.Material{Verifier: secret.New(secret.Random()), Nonce: secret.New(random()[:22]), RequestedAt: time.Now()},
@@ -61,7 +76,7 @@ connections:
 		if err != nil {
 			t.Fatal(err)
 		}
-		q := s.callbackOf(t, address, who)
+		q := s.callbackOf(t, address.URL, who)
 		claims, err := party.Verify(t.Context(), login.Answer{
 			Request: request, Code: secret.New(q.Get("code")), Error: q.Get("error"), Description: q.Get("error_description"), Issuer: q.Get("iss"), IssuerSent: q.Has("iss"),
 		}, &login.Trace{})
@@ -101,4 +116,15 @@ connections:
 			}
 		})
 	}
+}
+
+// unpinned takes each discovery document as it comes.
+type unpinned struct{}
+
+func (unpinned) Pinned(context.Context, string, string) (connection.Discovered, error) {
+	return connection.Discovered{}, nil
+}
+
+func (unpinned) Settle(_ context.Context, _, _ string, found connection.Discovered, _ bool) (connection.Discovered, error) {
+	return found, nil
 }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command devidp is an OpenID provider for development: whoever stands on its page signs
-// in by a click, some of them as no provider should. It asks nobody for a password, keeps
-// everything in memory, listens on this machine alone and is in no image.
+// Command devidp is an OpenID provider and a SAML identity provider for development:
+// whoever stands on its page signs in by a click, some of them as no provider should. It
+// asks nobody for a password, keeps everything but its key in memory, listens on this
+// machine alone and is in no image.
 //
 // A login without a browser is one request: POST the form person=alice to the address of
-// the authorization request.
+// the authorization request, or to the one that a SAML request was redirected to.
 package main
 
 import (
@@ -48,7 +49,7 @@ func run(ctx context.Context, args []string, env func(string) string, out io.Wri
 		return err
 	}
 	server := &http.Server{Handler: p, ReadHeaderTimeout: 5 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
-	fmt.Fprintf(out, "devidp: issuer %s, client %s, its secret %s; for development alone\n", o.Issuer, o.ClientID, o.ClientSecret)
+	fmt.Fprintf(out, "devidp: issuer %s, client %s, its secret %s; SAML metadata %s; for development alone\n", o.Issuer, o.ClientID, o.ClientSecret, p.entityID())
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }()
 	select {
@@ -77,12 +78,14 @@ func settings(args []string, env func(string) string) (listen string, o options,
 		}
 		flags.StringVar(to, name, value, usage)
 	}
-	var redirects string
+	var redirects, consumers string
 	text(&listen, "listen", "127.0.0.1:5005", "address to listen on, of this machine alone")
 	text(&o.Issuer, "issuer", "", "issuer (default: http:// and the listen address)")
 	text(&o.ClientID, "client-id", "dify-sso", "the one client's id")
 	text(&o.ClientSecret, "client-secret", "", "the client's secret (default: drawn and printed)")
 	text(&redirects, "redirect-uri", "", "where people are sent back to, exactly; several with commas")
+	text(&consumers, "consumer-url", "", "assertion consumer service that SAML answers are posted to, exactly; several with commas")
+	text(&o.KeyFile, "key-file", "", "keeps key and certificate, made when it is not there (default: a pair of this run)")
 	if err := flags.Parse(args); err != nil {
 		return "", o, err
 	}
@@ -99,8 +102,11 @@ func settings(args []string, env func(string) string) (listen string, o options,
 	if o.ClientSecret == "" {
 		o.ClientSecret = random()
 	}
-	if o.RedirectURIs = strings.FieldsFunc(redirects, func(r rune) bool { return r == ',' || r == ' ' }); len(o.RedirectURIs) == 0 {
-		return "", o, errors.New("--redirect-uri is required: `sso-bridge connection show` prints it")
+	list := func(text string) []string {
+		return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
+	}
+	if o.RedirectURIs, o.ConsumerURLs = list(redirects), list(consumers); len(o.RedirectURIs) == 0 && len(o.ConsumerURLs) == 0 {
+		return "", o, errors.New("--redirect-uri or --consumer-url is required: `sso-bridge connection show` prints it")
 	}
 	o.Now = time.Now
 	o.Slow = 30 * time.Second

@@ -33,7 +33,7 @@ func newStage(t *testing.T) stage {
 	t.Helper()
 	server := httptest.NewUnstartedServer(nil)
 	issuer := "http://" + server.Listener.Addr().String()
-	p, err := newProvider(options{Issuer: issuer, ClientID: "dify-sso", ClientSecret: "s&cret", RedirectURIs: []string{callback}, Now: time.Now, Slow: time.Hour})
+	p, err := newProvider(options{Issuer: issuer, ClientID: "dify-sso", ClientSecret: "s&cret", RedirectURIs: []string{callback}, ConsumerURLs: []string{consumer}, Now: time.Now, Slow: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,7 +242,7 @@ func TestRequests(t *testing.T) {
 		}
 		defer func() { _ = r.Body.Close() }()
 		body, _ := io.ReadAll(r.Body)
-		for _, who := range people() {
+		for _, who := range peopleOf(byOIDC) {
 			if !strings.Contains(string(body), `name="person" value="`+who.Key+`">`+who.Name()) {
 				t.Errorf("no button for %s in\n%s", who.Key, body)
 			}

@@ -19,29 +19,37 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// options make a provider; all fields are required.
+// options make a provider; all fields without a word on their emptiness are required.
 type options struct {
 	Issuer       string
 	ClientID     string
 	ClientSecret string
 	RedirectURIs []string
-	Now          func() time.Time
-	Slow         time.Duration // what the slow take
+	// ConsumerURLs are the assertion consumer services that answers are posted to.
+	ConsumerURLs []string
+	// KeyFile keeps key and certificate across restarts; empty for a pair of this run.
+	KeyFile string
+	Now     func() time.Time
+	Slow    time.Duration // what the slow take
 }
 
 const (
 	codeLife  = time.Minute
 	tokenLife = 5 * time.Minute
 	maxForm   = 64 << 10
+
+	nobodyOfThatName = "nobody has this name"
 )
 
-// provider is an OpenID provider with one client. What it issues lives in memory.
+// provider is an OpenID provider with one client, and a SAML identity provider for the
+// services at ConsumerURLs. What it issues lives in memory.
 type provider struct {
 	options
-	mux    *http.ServeMux
-	key    *rsa.PrivateKey
-	keyID  string
-	signer jose.Signer
+	mux         *http.ServeMux
+	key         *rsa.PrivateKey
+	certificate []byte // DER
+	keyID       string
+	signer      jose.Signer
 
 	mu     sync.Mutex
 	codes  map[string]grant
@@ -56,11 +64,11 @@ type grant struct {
 }
 
 func newProvider(o options) (*provider, error) {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	key, certificate, err := pair(o.KeyFile, o.Now())
 	if err != nil {
 		return nil, err
 	}
-	p := &provider{options: o, mux: http.NewServeMux(), key: key, keyID: random(), codes: map[string]grant{}, tokens: map[string]grant{}}
+	p := &provider{options: o, mux: http.NewServeMux(), key: key, certificate: certificate, keyID: random(), codes: map[string]grant{}, tokens: map[string]grant{}}
 	p.signer, err = jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: key, KeyID: p.keyID}}, (&jose.SignerOptions{}).WithType("JWT"))
 	if err != nil {
 		return nil, err
@@ -76,6 +84,9 @@ func newProvider(o options) (*provider, error) {
 	p.mux.HandleFunc("POST "+base+"/authorize", p.decide)
 	p.mux.HandleFunc("POST "+base+"/token", p.token)
 	p.mux.HandleFunc("GET "+base+"/userinfo", p.userinfo)
+	p.mux.HandleFunc("GET "+base+"/saml/metadata", p.samlMetadata)
+	p.mux.HandleFunc("GET "+base+"/saml/sso", p.samlAsk)
+	p.mux.HandleFunc("POST "+base+"/saml/sso", p.samlDecide)
 	return p, nil
 }
 
@@ -141,10 +152,15 @@ func (p *provider) ask(w http.ResponseWriter, r *http.Request) {
 	case problem != "":
 		p.back(w, r, q, url.Values{"error": {problem}})
 	default:
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
-		_ = page.Execute(w, people())
+		show(w, pageData{People: peopleOf(byOIDC)})
 	}
+}
+
+// show asks who somebody is.
+func show(w http.ResponseWriter, data pageData) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
+	_ = page.Execute(w, data)
 }
 
 func (p *provider) decide(w http.ResponseWriter, r *http.Request) {
@@ -158,13 +174,11 @@ func (p *provider) decide(w http.ResponseWriter, r *http.Request) {
 		p.back(w, r, q, url.Values{"error": {problem}})
 		return
 	}
-	everybody := people()
-	i := slices.IndexFunc(everybody, func(who person) bool { return who.Key == r.PostFormValue("person") })
-	if i < 0 {
-		http.Error(w, "nobody has this name", http.StatusBadRequest)
+	who, ok := find(byOIDC, r.PostFormValue("person"))
+	if !ok {
+		http.Error(w, nobodyOfThatName, http.StatusBadRequest)
 		return
 	}
-	who := everybody[i]
 	if who.refuses {
 		p.back(w, r, q, url.Values{"error": {"access_denied"}, "error_description": {"The person refused."}})
 		return

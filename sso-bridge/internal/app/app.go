@@ -26,11 +26,14 @@ import (
 	"github.com/dify-sso/dify-sso/pkg/schema"
 	"github.com/dify-sso/dify-sso/pkg/server"
 	"github.com/dify-sso/dify-sso/pkg/telemetry"
+	"github.com/dify-sso/dify-sso/pkg/trace"
+	"github.com/dify-sso/dify-sso/pkg/trip"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/connection"
 	commands "github.com/dify-sso/dify-sso/sso-bridge/internal/control"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/coreclient"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/httpapi"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/identity"
+	"github.com/dify-sso/dify-sso/sso-bridge/internal/idpsource"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/innerapi"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/installation"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/limits"
@@ -38,6 +41,8 @@ import (
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/oauth2rp"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/oidcrp"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/operator"
+	"github.com/dify-sso/dify-sso/sso-bridge/internal/samlsp"
+	"github.com/dify-sso/dify-sso/sso-bridge/internal/spkeys"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/sqlstore"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/webui"
 )
@@ -53,7 +58,8 @@ type Options struct {
 	// Certificate is what Settings.Certificate gives, for an App that is to serve.
 	Certificate *server.Certificate
 
-	ownClock bool // Now was not given
+	ownClock bool          // Now was not given
+	trips    trip.Observer // of the stores
 }
 
 // App is the bridge, built and not yet listening.
@@ -61,6 +67,8 @@ type App struct {
 	Settings    *Settings
 	Connections *connection.Service
 	Logins      *login.Service
+	Sources     *idpsource.Service
+	Signers     *spkeys.Service
 	Operator    *operator.Service
 	Stores      *Stores
 
@@ -76,11 +84,18 @@ type App struct {
 	public, inner *fiber.App
 	control       *control.Server
 	providers     *egress.Client
+	saml          *samlsp.Provider
+	oidc          *oidcrp.Provider
+	ends          *lifetimes
 	core          *coreclient.Client
+	traces        *telemetry.Tracing // nil when none are recorded
 	draining      atomic.Bool
-	rotating      sync.Mutex // over the files of the keys
+	serving       atomic.Pointer[time.Time] // since when
+	rotating      sync.Mutex                // over the files of the keys
 	reloading     sync.Mutex
 	keysetRefused func() // counts
+	figures       *figures
+	clocks        func(ctx context.Context) error // compares them
 }
 
 // New opens the stores and builds every service. It starts no goroutine, binds no port and
@@ -93,6 +108,9 @@ func New(ctx context.Context, s *Settings, o Options) (*App, error) {
 	if o.Now == nil {
 		o.Now, o.ownClock = time.Now, true
 	}
+	f := newFigures(telemetry.NewMetrics(Program, o.Version), s, o.Now)
+	o.Log = f.CountLines(o.Log)
+	o.trips = trip.Each(f.Trip, trace.Trip)
 	dir, err := openData(s)
 	if err != nil {
 		return nil, err
@@ -108,7 +126,7 @@ func New(ctx context.Context, s *Settings, o Options) (*App, error) {
 	if o.Wrap != nil {
 		o.Wrap(stores)
 	}
-	a := &App{Settings: s, Stores: stores, opts: o, dir: dir, keys: k, shared: keyset.NewRing(s.keys)}
+	a := &App{Settings: s, Stores: stores, opts: o, dir: dir, keys: k, shared: keyset.NewRing(s.keys), figures: f}
 	if a.schema, err = sqlstore.NewMigrator(stores.DB); err == nil {
 		err = a.build(ctx)
 	}
@@ -127,9 +145,12 @@ const coreTimeout = 3 * time.Second
 // build wires the services, then the routes.
 func (a *App) build(ctx context.Context) (err error) {
 	s, st, now := a.Settings, a.Stores, a.opts.Now
-	metrics := telemetry.NewMetrics(Program, a.opts.Version)
-	figures := newFigures(metrics, now)
-	a.keysetRefused = figures.keysetRefused
+	figures := a.figures
+	metrics := figures.Metrics
+	if err := a.openTraces(metrics); err != nil {
+		return err
+	}
+	a.keysetRefused, a.ends = figures.keysetRefused, figures.ends
 	if a.recorder, err = audit.NewRecorder(st.Audit, a.opts.Log); err != nil {
 		return err
 	}
@@ -161,7 +182,7 @@ func (a *App) build(ctx context.Context) (err error) {
 	if err := a.buildLogins(figures); err != nil {
 		return err
 	}
-	a.Operator, err = operator.New(operator.Deps{Connections: a.Connections, Logins: a.Logins, Keys: keeper{a}, Public: s.Public.String()})
+	a.Operator, err = operator.New(operator.Deps{Connections: a.Connections, Logins: a.Logins, Keys: keeper{a}, Signers: a.Signers, Sources: published{a.Sources, a.oidc}, Public: s.Public.String(), Now: now})
 	if err != nil {
 		return err
 	}
@@ -176,6 +197,7 @@ func (a *App) build(ctx context.Context) (err error) {
 		Leases: st.Leases, Owner: jobs.NewOwner(), Now: now, Log: a.opts.Log,
 		Report: func(job string, o jobs.Outcome, rows int64) { metrics.Job(job, string(o), rows) },
 	}
+	a.observe(figures)
 	return a.mount(metrics)
 }
 
@@ -188,7 +210,10 @@ func (a *App) buildLogins(f *figures) (err error) {
 		return err
 	}
 	circuits := egress.NewCircuits(a.providers, now)
-	oidc, err := oidcrp.New(oidcrp.Deps{Circuits: circuits, Now: now, Log: a.opts.Log})
+	if a.saml, err = a.buildSAML(circuits); err != nil {
+		return err
+	}
+	a.oidc, err = oidcrp.New(oidcrp.Deps{Circuits: circuits, Pins: a.Sources, Now: now, Log: a.opts.Log})
 	if err != nil {
 		return err
 	}
@@ -198,11 +223,13 @@ func (a *App) buildLogins(f *figures) (err error) {
 	}
 	a.Logins, err = login.New(login.Deps{
 		Records: a.Stores.Records, Attempts: counted{a.Stores.Attempts, f}, Connections: a.Connections,
-		Providers: map[connection.Protocol]login.Provider{connection.OIDC: timed{oidc, f}, connection.OAuth2: timed{oauth2, f}},
+		Providers: map[connection.Protocol]login.Provider{
+			connection.OIDC: timed{a.oidc, f}, connection.OAuth2: timed{oauth2, f}, connection.SAML: timed{a.saml, f},
+		},
 		Judge: func(ctx context.Context, c identity.Claims, serving connection.Serving) identity.Report {
 			return identity.Explain(ctx, c, serving.ID, serving.Config, a.Connections)
 		},
-		Marker: a.Connections, Keys: a.shared, SecretKey: a.keys.Master, FormerKey: a.keys.Previous,
+		Marker: a.Connections, KeyMarker: a.Signers, Keys: a.shared, SecretKey: a.keys.Master, FormerKey: a.keys.Previous,
 		Public: s.Public.String(), Core: s.Core.String(), Recorder: a.recorder, Log: a.opts.Log, Now: now,
 	})
 	return err
@@ -218,11 +245,11 @@ func (a *App) mount(metrics *telemetry.Metrics) error {
 	if err != nil {
 		return err
 	}
-	public := httpapi.Deps{Logins: a.Logins, Limits: a.limits, UI: ui, Public: s.Public, Now: a.opts.Now}
+	public := httpapi.Deps{Logins: a.Logins, Metadata: publisher{a.Connections, a.saml}, Readers: httpapi.NewReaders(0, 0), Limits: a.limits, UI: ui, Public: s.Public, Now: a.opts.Now}
 	page, isPage := httpapi.Pages(public)
 	cfg := server.Config{
 		Log: a.opts.Log, Now: a.opts.Now, Addresses: clientip.New(s.TrustedProxies), HSTS: s.Public.Scheme == "https", Page: page, IsPage: isPage, Observe: metrics.Observe,
-		ReadTimeout: s.ReadTimeout, IdleTimeout: s.IdleTimeout, MaxHeaderBytes: maxHeader, MaxConnections: s.MaxConnections,
+		ReadTimeout: s.ReadTimeout, IdleTimeout: s.IdleTimeout, MaxHeaderBytes: maxHeader, MaxConnections: s.MaxConnections, Tracer: a.traces.Tracer(),
 	}
 	if a.public, err = server.New(cfg); err != nil {
 		return err
@@ -252,6 +279,7 @@ func (a *App) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	err := a.recorder.Flush(ctx)
+	a.traces.Flush(ctx)
 	a.providers.Close()
 	a.core.CloseIdle()
 	return errors.Join(err, a.Stores.Close())

@@ -28,7 +28,7 @@ type Config struct {
 	TLSKeyFile  string `env:"TLS_KEY_FILE" doc:"PEM file with the certificate's private key"`
 
 	ConnectionsFile  string `env:"CONNECTIONS_FILE" doc:"YAML file that declares connections and wins over commands for those; reconciled at start and on SIGHUP"`
-	AttemptRetention int    `env:"SSO_ATTEMPT_RETENTION_DAYS" doc:"days for which the trace of a login, and a message that core has acknowledged, are kept; 1 to 365"`
+	AttemptRetention int    `env:"SSO_ATTEMPT_RETENTION_DAYS" doc:"days for which the trace of a login, a message that core has acknowledged, and metadata that served before are kept; 1 to 365"`
 	Contact          string `env:"SSO_CONTACT" doc:"text or address shown on error pages as your administrator; at most 200 characters"`
 
 	EgressAllow    []string `env:"EGRESS_ALLOW" doc:"hosts and CIDRs of identity providers that may be called although they are not public, as a comma list"`
@@ -64,6 +64,10 @@ type Config struct {
 	LogLevel  string `env:"LOG_LEVEL" doc:"debug, info, warn or error"`
 	LogFormat string `env:"LOG_FORMAT" doc:"json or text"`
 
+	OTLPEndpoint string      `env:"OTEL_EXPORTER_OTLP_ENDPOINT" doc:"base address of an OpenTelemetry collector that takes OTLP over HTTP, such as http://127.0.0.1:4318; traces go to /v1/traces below it; empty records none"`
+	OTLPHeaders  secret.Text `env:"OTEL_EXPORTER_OTLP_HEADERS" doc:"headers for the collector, such as authorization=Bearer%20secret, as a comma list; values in percent encoding"`
+	TracesRatio  string      `env:"OTEL_TRACES_SAMPLER_ARG" doc:"part of the traces that begin here which is recorded; 0 to 1"`
+
 	PprofEnabled bool `env:"PPROF_ENABLED" doc:"whether the second listener serves Go's profiles under /debug/pprof; they show addresses and the memory of requests"`
 
 	AuditRetentionDays int `env:"AUDIT_RETENTION_DAYS" doc:"days of audit events that sso-bridge audit prune keeps; 0 to 36500, 0 keeps all"`
@@ -77,6 +81,6 @@ func Defaults() Config {
 		DataDir: "./bridge-data", DatabaseMaxConns: 16, RedisMode: string(redisdb.Single),
 		AttemptRetention: 30,
 		ShutdownGrace:    20 * time.Second, ReadTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxConnections: 10_000,
-		LogLevel: "info", LogFormat: "json",
+		LogLevel: "info", LogFormat: "json", TracesRatio: "1",
 	}
 }

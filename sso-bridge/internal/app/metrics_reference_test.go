@@ -3,7 +3,9 @@
 package app
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"regexp"
 	"strings"
@@ -20,13 +22,26 @@ import (
 // TestReferenceOfMetrics keeps docs/reference/sso-bridge-metrics.md: make reference.
 func TestReferenceOfMetrics(t *testing.T) {
 	m := telemetry.NewMetrics(Program, "1")
-	f := newFigures(m, time.Now)
+	f := newFigures(m, &Settings{}, time.Now)
+	m.CountLines(slog.New(slog.DiscardHandler))
+	m.Keyset(func() string { return "a" })
+	m.Ready([]string{"sql"}, func(context.Context) map[string]bool { return nil })
+	m.Audit(func() int { return 0 }, func() uint64 { return 0 })
+	m.Pools(map[string]func() telemetry.Pool{"sql": func() telemetry.Pool { return telemetry.Pool{"open": 1} }})
+	over, stop := context.WithCancel(t.Context())
+	stop()
+	if err := m.WatchClocks(time.Now, telemetry.Peer{Name: "core", Clock: func(context.Context) (time.Time, error) { return time.Now(), nil }})(over); err != nil {
+		t.Fatal(err)
+	}
 	// One of each, for what nothing has counted is not shown.
 	m.Observe("/sso/start/:ticket", 303, time.Second)
 	m.Refused("start.addr")
 	m.Job("prune.attempts", "done", 1)
 	skew := 1.0
 	f.ended(login.Attempt{State: login.StateSucceeded, Connection: "acme", Trace: login.Trace{ClockSkew: &skew, Steps: []login.Step{{Name: "claim"}}}})
+	if err := f.ends.look(t.Context(), certificates(time.Now(), time.Now())); err != nil {
+		t.Fatal(err)
+	}
 	f.took(connection.Serving{}, "verify", time.Now())
 
 	families, err := m.Registry.Gather()

@@ -17,7 +17,7 @@ import (
 // readyLimit bounds the questions, so that a hanging store is an answer too.
 const readyLimit = 2 * time.Second
 
-// Readiness asks every store, whether the schema still fits this program, and whether
+// Readiness asks every store, whether the schema still has what this program needs, and whether
 // messages can be signed. Identity providers and core are not asked: their outage is
 // theirs.
 func (a *App) Readiness(ctx context.Context) server.Readiness {
@@ -45,15 +45,16 @@ func (a *App) checkKeyset(set *keyset.Set) string {
 	return server.CheckOK
 }
 
+// checkSchema finds a schema that was taken back. A newer one is what each rolling upgrade
+// brings while this program serves: its migration is followed by programs that need it, and
+// by what ends this one. If that were not ready, all processes would leave at once, before
+// the first of the new ones is there. The start refuses it.
 func (a *App) checkSchema(ctx context.Context) string {
 	status, err := a.schema.Status(ctx)
 	if err != nil {
 		return check(err)
 	}
-	switch fit := status.Check(); {
-	case errors.Is(fit, schema.ErrNewer):
-		return "newer than this program"
-	case errors.Is(fit, schema.ErrOlder):
+	if errors.Is(status.Check(), schema.ErrOlder) {
 		return "older than this program"
 	}
 	return server.CheckOK

@@ -12,6 +12,7 @@ import (
 	"github.com/dify-sso/dify-sso/pkg/config"
 	"github.com/dify-sso/dify-sso/pkg/keyset"
 	"github.com/dify-sso/dify-sso/pkg/ownkeys"
+	"github.com/dify-sso/dify-sso/pkg/serve"
 )
 
 // reloadLimit bounds the reconciliation of a reload.
@@ -23,6 +24,7 @@ const reloadLimit = time.Minute
 func (a *App) Reload() {
 	a.reloading.Lock()
 	defer a.reloading.Unlock()
+	defer serve.Reloading()()
 	if cert := a.opts.Certificate; cert != nil {
 		cert.Reload()
 	}

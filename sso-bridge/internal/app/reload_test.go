@@ -49,7 +49,7 @@ func open(t *testing.T, settings map[string]string) (*app.App, *lines) {
 	return a, log
 }
 
-func write(t *testing.T, path, content string, mode os.FileMode) {
+func write(t testing.TB, path, content string, mode os.FileMode) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(content), mode); err != nil {
 		t.Fatal(err)

@@ -48,10 +48,13 @@ func (a *App) Listen() (*serve.Listeners, error) {
 
 // Serve answers until ctx ends, then drains.
 func (a *App) Serve(ctx context.Context, l *serve.Listeners) error {
+	since := a.opts.Now().UTC()
+	a.serving.Store(&since)
 	return serve.Service{
 		Public: a.public, Inner: a.inner, Control: a.control, Certificate: a.opts.Certificate, WithTLS: a.Settings.TLSCertFile != "",
 		Workers: a.workers(), Draining: &a.draining, MaxConnections: a.Settings.MaxConnections,
 		Delay: a.Settings.ShutdownDelay, Grace: a.Settings.ShutdownGrace, Log: a.opts.Log,
+		Ready: func(ctx context.Context) bool { return a.Readiness(ctx).Ready() },
 	}.Until(ctx, l)
 }
 
@@ -63,7 +66,12 @@ func (a *App) workers() []lifecycle.Worker {
 	list := []lifecycle.Worker{
 		surviving("audit", a.recorder.Run),
 		surviving("outbox", a.Connections.Run),
+		surviving("certificates", a.ends.watch(a.registry(), a.opts.Log)),
+		surviving("clocks", a.clocks),
 		surviving("sweep", jobs.Sweep(a.opts.Now, a.sweep)),
+	}
+	if a.traces != nil {
+		list = append(list, surviving("traces", a.traces.Run))
 	}
 	if cert := a.opts.Certificate; cert != nil {
 		list = append(list, surviving("TLS certificate", cert.Watch))
@@ -83,7 +91,7 @@ func (a *App) Jobs() []jobs.Job {
 			return jobs.InBatches(ctx, a.opts.Now().Add(-keep), old)
 		}}
 	}
-	return []jobs.Job{daily("prune.attempts", a.Stores.pruneAttempts), daily("prune.outbox", a.Stores.pruneOutbox)}
+	return append(a.samlJobs(), daily("prune.attempts", a.Stores.pruneAttempts), daily("prune.outbox", a.Stores.pruneOutbox), daily("prune.metadata", a.Stores.pruneMetadata))
 }
 
 // sweep frees what is over in this process.

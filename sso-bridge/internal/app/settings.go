@@ -130,6 +130,7 @@ func (s *Settings) judge(alone bool, problems *config.Problems) {
 	settings.Within(problems, "AUDIT_RETENTION_DAYS", s.AuditRetentionDays, 0, MaxAuditDays)
 	settings.Times(problems, s.ShutdownDelay, s.ShutdownGrace, s.ReadTimeout, s.IdleTimeout)
 	s.level = settings.Log(problems, s.LogLevel, s.LogFormat)
+	settings.Traces(problems, s.OTLPEndpoint, s.OTLPHeaders, s.TracesRatio)
 	settings.SecretKeys(problems, s.SecretKey, s.SecretKeyPrevious, s.Embedded(), Program)
 	settings.Postgres(problems, s.DatabaseURL, s.MigrateDatabaseURL)
 	settings.Fleet(problems, s.DatabaseURL, s.RedisURL, alone)

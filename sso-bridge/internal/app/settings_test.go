@@ -17,7 +17,7 @@ import (
 )
 
 // given are settings that hold, without a data directory of the working directory.
-func given(t *testing.T) map[string]string {
+func given(t testing.TB) map[string]string {
 	t.Helper()
 	dir := t.TempDir()
 	f, err := keyset.NewFile("2026-11-a", time.Now())
@@ -87,6 +87,7 @@ func TestSettingsThatDoNotHold(t *testing.T) {
 		{"SSO-03 one required setting missing", map[string]string{"CORE_INNER_URL": "-"}, []string{"CORE_INNER_URL"}},
 		{"SSO-03 all of them, listed at once", map[string]string{"SSO_BRIDGE_PUBLIC_URL": "-", "CONSOLE_API_URL": "-", "CORE_INNER_URL": "-", "KEYSET_FILE": "-"}, []string{"CONSOLE_API_URL", "CORE_INNER_URL", "KEYSET_FILE", "SSO_BRIDGE_PUBLIC_URL"}},
 		{"a short key, and a published one", map[string]string{"SECRET_KEY": "short"}, []string{"SECRET_KEY"}},
+		{"traces that can go nowhere", map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4317", "OTEL_EXPORTER_OTLP_HEADERS": "canary", "OTEL_TRACES_SAMPLER_ARG": "2"}, []string{"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_TRACES_SAMPLER_ARG"}},
 		{"core's data directory", map[string]string{"DATA_DIR": filepath.Dir(cores)}, []string{"DATA_DIR"}},
 		{"SSO-81 a connections file that does not parse", map[string]string{"CONNECTIONS_FILE": broken}, []string{"CONNECTIONS_FILE"}},
 		{"retention, limits, egress, contact", map[string]string{"SSO_ATTEMPT_RETENTION_DAYS": "0", "RATE_LIMITS": "none.such=1", "EGRESS_ALLOW": "10.0.0.0/99", "EGRESS_PROXY_URL": "socks5://x", "SSO_CONTACT": strings.Repeat("x", 201)},

@@ -18,10 +18,13 @@ import (
 	"github.com/dify-sso/dify-sso/pkg/replay/redisreplay"
 	"github.com/dify-sso/dify-sso/pkg/sqldb"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/connection"
+	"github.com/dify-sso/dify-sso/sso-bridge/internal/idpsource"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/installation"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/login"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/memstore"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/redisstore"
+	"github.com/dify-sso/dify-sso/sso-bridge/internal/samlsp"
+	"github.com/dify-sso/dify-sso/sso-bridge/internal/spkeys"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/sqlstore"
 )
 
@@ -33,14 +36,18 @@ type Stores struct {
 	Attempts     login.Attempts
 	Records      login.Records
 	Replay       envelope.Replay
+	Assertions   samlsp.Replays
+	Sources      idpsource.Store
+	Signers      spkeys.Store
 	Audit        audit.Sink
 	Counters     ratelimit.Store
 	Leases       jobs.Leases
 
-	pruneAttempts, pruneOutbox prune
-	ping                       func(ctx context.Context) error // of the short-lived store; nil when it is in process
-	sweep                      func(now time.Time)             // frees what is over, where that is in process
-	closers                    []func() error
+	pruneAttempts, pruneOutbox, pruneMetadata prune
+	ping                                      func(ctx context.Context) error // of the short-lived store; nil when it is in process
+	sweep                                     func(now time.Time)             // frees what is over, where that is in process
+	redis                                     *redisdb.DB                     // nil where that is in process
+	closers                                   []func() error
 }
 
 // prune deletes at most limit rows from before a time, and gives how many.
@@ -53,6 +60,9 @@ const (
 	maxRecords = 50_000
 	// maxReplays bounds the marks of inner requests in process, about 100 bytes each.
 	maxReplays = 200_000
+	// maxAssertions bounds the marks of used assertions in process, about 150 bytes each:
+	// those of an hour or so.
+	maxAssertions = 200_000
 )
 
 // openStores opens the stores of the settings. A schema that does not fit is refused.
@@ -64,33 +74,38 @@ func openStores(ctx context.Context, s *Settings, o Options) (*Stores, error) {
 	if err := fitSchema(ctx, db, s.Embedded()); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
+	db = sqldb.Observed(db, o.trips)
 	attempts, connections := sqlstore.Attempts{DB: db}, sqlstore.NewConnections(db)
 	st := &Stores{
-		DB: db, Connections: connections, Installation: sqlstore.Installation{DB: db}, Attempts: attempts,
-		Audit: sqlstore.Audit(db), Leases: sqlstore.Leases(db), pruneAttempts: attempts.PruneAttempts, pruneOutbox: connections.PruneOutbox,
+		DB: db, Connections: connections, Sources: sqlstore.IdPSource{DB: db}, Signers: sqlstore.SPKeys{DB: db}, Installation: sqlstore.Installation{DB: db}, Attempts: attempts,
+		Audit: sqlstore.Audit(db), Leases: sqlstore.Leases(db), pruneAttempts: attempts.PruneAttempts, pruneOutbox: connections.PruneOutbox, pruneMetadata: sqlstore.IdPSource{DB: db}.PruneMetadata,
 	}
 	if s.Embedded() {
 		counters := ratelimit.NewMemory(maxCounters)
 		replays := replay.NewMemory(maxReplays, o.Now)
-		st.Counters, st.Replay, st.Records = counters, replays, memstore.NewRecords(maxRecords, o.Now)
-		st.sweep = func(now time.Time) { counters.Sweep(now); replays.Sweep(now) }
+		used := replay.NewMemory(maxAssertions, o.Now)
+		st.Counters, st.Replay, st.Assertions, st.Records = counters, replays, remembered{used}, memstore.NewRecords(maxRecords, o.Now)
+		st.sweep = func(now time.Time) { counters.Sweep(now); replays.Sweep(now); used.Sweep(now) }
 		return st, nil
 	}
 	if err := st.inRedis(ctx, s, o); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	st.lookAround(ctx, o.Log)
+	st.lookAround(ctx, s, o.Log)
 	return st, nil
 }
 
 // inRedis keeps what is short-lived in Redis. A Redis that does not answer keeps no
 // process from starting: it is not ready until it does.
 func (st *Stores) inRedis(ctx context.Context, s *Settings, o Options) error {
-	db, err := redisdb.New(s.redis())
+	options := s.redis()
+	options.Observe = o.trips
+	db, err := redisdb.New(options)
 	if err != nil {
 		return err
 	}
-	st.Records, st.Replay = redisstore.Records{DB: db}, redisreplay.Store{DB: db}
+	st.redis = db
+	st.Records, st.Replay, st.Assertions = redisstore.Records{DB: db}, redisreplay.Store{DB: db}, redisstore.Assertions{DB: db}
 	// With a clock that a test has set the counters must go by it too.
 	st.Counters = redislimit.Store{DB: db, CallersClock: !o.ownClock}
 	st.ping = db.Ping
@@ -104,19 +119,6 @@ func (st *Stores) inRedis(ctx context.Context, s *Settings, o Options) error {
 		o.Log.Warn("Redis may drop logins and replay marks when its memory is full: set its maxmemory-policy to noeviction", slog.String("maxmemory_policy", policy))
 	}
 	return nil
-}
-
-// lookAround warns of a database role that reads core's tables: a bridge that was broken
-// into would then hold core's sessions and accounts as well.
-func (st *Stores) lookAround(ctx context.Context, log *slog.Logger) {
-	if st.DB.Dialect() != sqldb.Postgres {
-		return
-	}
-	var reads bool
-	err := st.DB.QueryRow(ctx, `SELECT coalesce(has_table_privilege(to_regclass('oauth_access_tokens'), 'SELECT'), false)`).Scan(&reads)
-	if err == nil && reads {
-		log.Warn("DATABASE_URL may read core's tables: give the bridge credentials of its own, which may not")
-	}
 }
 
 // Close ends the connections.

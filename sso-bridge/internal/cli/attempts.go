@@ -4,7 +4,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -75,7 +74,7 @@ func (c *cli) attemptsShow() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				trace, err := json.MarshalIndent(report, "", "  ")
+				trace, err := traceText(report)
 				if err != nil {
 					return err
 				}
@@ -86,7 +85,7 @@ func (c *cli) attemptsShow() *cobra.Command {
 				if report.Cause != "" {
 					text += "Cause: " + report.Cause + "\nMend:  " + report.Mend + "\n"
 				}
-				return c.out.Print(report, "%s\n%s\n", text, trace)
+				return c.out.Print(report, "%s\n%s", text, trace)
 			})
 		}})
 }

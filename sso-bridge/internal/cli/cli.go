@@ -73,7 +73,7 @@ type cli struct {
 func (c *cli) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   app.Program,
-		Short: "Company single sign-on: OpenID Connect and OAuth 2.0 for core",
+		Short: "Company single sign-on: SAML 2.0, OpenID Connect and OAuth 2.0 for core",
 		Long: `sso-bridge signs people in at their company's identity provider and hands core a
 signed message that says who they are. It is the sidecar of core's Enterprise Edition.
 
@@ -87,6 +87,7 @@ CORE_INNER_URL and KEYSET_FILE, which "core keyset new" makes.
   sso-bridge connection create --help  connect an identity provider
   sso-bridge connection test ID       try it, before anybody depends on it
   sso-bridge attempts show REFERENCE  why a sign-in was refused
+  sso-bridge doctor                   what is wrong, or will be
   sso-bridge config check             every problem of the settings at once
 
 Exit codes: 0 done, 1 failed, 2 wrong arguments or settings.`,
@@ -97,7 +98,7 @@ Exit codes: 0 done, 1 failed, 2 wrong arguments or settings.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return command.Usage(err) })
 	defaults := app.Defaults()
 	c.flags = command.SettingFlags(root, &defaults, []string{"LISTEN", "SSO_BRIDGE_PUBLIC_URL", "CONSOLE_API_URL", "DATA_DIR", "LOG_FORMAT"})
-	return command.Group(root, c.serve(), c.config(), c.migrate(), c.connection(), c.attempts(), c.admin(), c.audit(), c.healthcheck(), c.version())
+	return command.Group(root, c.serve(), c.config(), c.migrate(), c.connection(), c.attempts(), c.admin(), c.audit(), c.doctor(), c.healthcheck(), c.version())
 }
 
 func (c *cli) sources(cmd *cobra.Command) app.Sources {

@@ -4,12 +4,8 @@ package cli
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -121,62 +117,4 @@ func (c *cli) migration(use, short string, changes bool, run func(context.Contex
 		}
 		return run(cmd.Context(), m)
 	}})
-}
-
-// healthLimit bounds the question whether a bridge is ready.
-const healthLimit = 5 * time.Second
-
-func (c *cli) healthcheck() *cobra.Command {
-	return &cobra.Command{
-		Use: "healthcheck", Short: "Ask the bridge on INNER_LISTEN whether it is ready; exit 1 when it is not", Args: command.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := c.databaseSettings(cmd)
-			if err != nil {
-				return err
-			}
-			address, err := readyAddress(s)
-			if err != nil {
-				return err
-			}
-			ctx, cancel := context.WithTimeout(cmd.Context(), healthLimit)
-			defer cancel()
-			r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-			if err != nil {
-				return err
-			}
-			// Whose certificate it is does not matter: the question goes to this machine, and
-			// carries nothing.
-			client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} //nolint:gosec // see above
-			answer, err := client.Do(r)
-			if err != nil {
-				return fmt.Errorf("nobody answers on INNER_LISTEN: %w", err)
-			}
-			defer func() { _ = answer.Body.Close() }()
-			body, err := io.ReadAll(io.LimitReader(answer.Body, 4096))
-			if err != nil {
-				return err
-			}
-			if answer.StatusCode != http.StatusOK {
-				return fmt.Errorf("not ready: %s", body)
-			}
-			_, err = fmt.Fprintln(c.Stdout, "ready")
-			return err
-		},
-	}
-}
-
-// readyAddress is where this machine reaches the second listener.
-func readyAddress(s *app.Settings) (string, error) {
-	host, port, err := net.SplitHostPort(s.InnerListen)
-	if err != nil {
-		return "", fmt.Errorf("INNER_LISTEN: %w", err)
-	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	scheme := "http"
-	if s.TLSCertFile != "" {
-		scheme = "https"
-	}
-	return scheme + "://" + net.JoinHostPort(host, port) + "/readyz", nil
 }

@@ -5,6 +5,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -25,13 +26,15 @@ itself.
   sso-bridge connection show okta      what to copy into the provider's console
   sso-bridge connection test okta      a link to sign in by, once
   sso-bridge connection enable okta
+  sso-bridge connection metadata corp  what a provider says of itself, and what waits
+  sso-bridge connection keys corp      the keys that sign requests to it
 
 On an embedded data directory the running bridge does it; without one this command opens
 the stores itself.`},
 		c.connectionWrite(true), c.connectionWrite(false), c.connectionList(), c.connectionShow(), c.connectionTest(), c.connectionEnable(),
 		c.connectionEnd("disable", "Refuse logins through a connection, and end what was signed in to through it"),
 		c.connectionEnd("delete", "Take a disabled connection away for good; its id and issuer stay taken"),
-		c.connectionRevisions(), c.connectionRestore())
+		c.connectionRevisions(), c.connectionRestore(), c.connectionKeys(), c.connectionMetadata())
 }
 
 // connectionWrite is create and update.
@@ -48,6 +51,8 @@ secrets, which are read here and kept sealed. "-" is standard input.
   sso-bridge connection create --file okta.yaml
   sso-bridge connection create --preset github --id github --name GitHub \
     --client-id Ov23liabcdef0123 --client-secret-file ./secret --intents device_flow
+  sso-bridge connection create --preset entra-saml --id corp --name Corp --domains corp.example \
+    --metadata-url 'https://login.microsoftonline.com/…/federationmetadata.xml?appid=…'
 
 Presets: ` + presetNames() + `.`,
 	}
@@ -110,25 +115,44 @@ func presetNames() string {
 func copies(v operator.Connection) string {
 	var b strings.Builder
 	b.WriteString("\nCopy into the provider's console:\n")
-	if len(v.ToThem) == 0 {
-		fmt.Fprintf(&b, "  redirect URI   %s\n", v.RedirectURI)
+	theirs := v.ToThem
+	if len(theirs) == 0 {
+		theirs = []operator.Copied{{Field: "redirect URI", Value: v.RedirectURI}}
 	}
-	for _, f := range v.ToThem {
-		fmt.Fprintf(&b, "  %s   %s\n", f.Field, f.Value)
+	width := 0
+	for _, f := range slices.Concat(theirs, v.ToUs) {
+		width = max(width, len(f.Field))
+	}
+	for _, f := range theirs {
+		fmt.Fprintf(&b, "  %-*s   %s\n", width, f.Field, f.Value)
 	}
 	if len(v.ToUs) > 0 {
 		b.WriteString("Copy from there:\n")
 	}
 	for _, f := range v.ToUs {
-		fmt.Fprintf(&b, "  %s   into %s\n", f.Field, f.Value)
+		fmt.Fprintf(&b, "  %-*s   into %s\n", width, f.Field, f.Value)
 	}
 	for _, note := range v.Notes {
 		fmt.Fprintf(&b, "Note: %s\n", note)
 	}
 	for _, warning := range v.Warnings {
-		fmt.Fprintf(&b, "Warning: %s\n", warning)
+		fmt.Fprintf(&b, "Warning: %s\n", printable(warning))
 	}
 	return b.String()
+}
+
+// samlText says what is particular to a connection that speaks SAML 2.0.
+func samlText(v *operator.SAML) string {
+	if v == nil {
+		return ""
+	}
+	text := fmt.Sprintf("\nWe are\n%-12s%s\n%-12s%s\n%-12s%s\n", "entity id", v.EntityID, "consumer", v.ConsumerURL, "metadata", v.MetadataURL)
+	for _, k := range v.Keys {
+		if !k.Over() {
+			text += fmt.Sprintf("%-12s%s %s, ends %s\n", "signing key", short(k.Fingerprint), k.State, day(k.NotAfter))
+		}
+	}
+	return text + "\nThe provider is\n" + metadataText(v.Provider)
 }
 
 func (c *cli) connectionList() *cobra.Command {
@@ -141,6 +165,7 @@ func (c *cli) connectionList() *cobra.Command {
 			if c.out.JSON() {
 				return c.out.Print(list, "")
 			}
+			defer c.warnings(list)
 			return c.table([]string{"ID", "NAME", "PROTOCOL", "STATE", "FOR", "MANAGED BY", "SERVING", "HEAD"}, len(list.Data), "No connections yet: sso-bridge connection create --help", func(i int) []any {
 				v, serving := list.Data[i], "-"
 				if v.Serving != nil {
@@ -150,6 +175,15 @@ func (c *cli) connectionList() *cobra.Command {
 			})
 		})
 	}})
+}
+
+// warnings are said below a list, on standard error: a script that cuts columns goes on.
+func (c *cli) warnings(list operator.Connections) {
+	for _, v := range list.Data {
+		for _, warning := range v.Warnings {
+			fmt.Fprintf(c.Stderr, "Warning: %s: %s\n", v.ID, printable(warning))
+		}
+	}
 }
 
 func intents(list []connection.Intent) string {
@@ -174,7 +208,7 @@ func (c *cli) connectionShow() *cobra.Command {
 			for _, issuer := range v.Issuers {
 				text += "issuer    " + issuer + "\n"
 			}
-			return c.out.Print(v, "%s%s", text, copies(v))
+			return c.out.Print(v, "%s%s%s", text, samlText(v.SAML), copies(v))
 		})
 	}})
 }
@@ -184,7 +218,8 @@ func (c *cli) connectionTest() *cobra.Command {
 	cmd := c.out.On(&cobra.Command{Use: "test ID", Short: "Give a link by which one person tries a connection, in any state", Args: command.Args("ID"),
 		Long: `Give a link that is good once and for 15 minutes. Open it in a browser and sign in at the
 provider: the page then shows every check and every claim. Nobody is signed in and nothing
-is linked. A test that passes marks the revision as tested.`,
+is linked. A test that passes marks the revision as tested; with --next-key, the key that
+comes next as one that the provider has.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.ID = args[0]
 			return c.operate(cmd, func(ctx context.Context, by operator.Operations) error {
@@ -196,6 +231,7 @@ is linked. A test that passes marks the revision as tested.`,
 			})
 		}})
 	cmd.Flags().StringVar(&o.Revision, "revision", "", "hash of the revision; without it the head")
+	cmd.Flags().BoolVar(&o.NextKey, "next-key", false, "sign the request with the staged key (SAML); a pass shows that the provider has it")
 	cmd.Flags().BoolVar(&o.ExpectRefusal, "expect-refusal", false, "the test passes when the rules of admission refuse the tester")
 	return cmd
 }

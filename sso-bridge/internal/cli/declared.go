@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,7 +22,7 @@ import (
 type declared struct {
 	file                                                 string
 	id, name, button, preset, issuer, client, secretFile string
-	baseURL                                              string
+	baseURL, metadataURL, metadataFile                   string
 	domains, intents, scopes                             []string
 	listed, isDefault                                    bool
 	position                                             int
@@ -41,6 +42,8 @@ func (d *declared) flags(cmd *cobra.Command) {
 	f.StringVar(&d.baseURL, "base-url", "", "address of an own server, for presets such as gitlab")
 	f.StringVar(&d.client, "client-id", "", "client id that the provider gave")
 	f.StringVar(&d.secretFile, "client-secret-file", "", "file with the client secret; it is read now and kept sealed")
+	f.StringVar(&d.metadataURL, "metadata-url", "", "address of a SAML provider's metadata, which the bridge reads and reads again")
+	f.StringVar(&d.metadataFile, "metadata-file", "", "file with a SAML provider's metadata; it is read now and never again")
 	f.StringSliceVar(&d.scopes, "scopes", nil, "scopes in the preset's place")
 	f.StringSliceVar(&d.domains, "domains", nil, "mail domains that this connection owns")
 	f.StringSliceVar(&d.intents, "intents", nil, "device_flow, account_login or both")
@@ -49,7 +52,12 @@ func (d *declared) flags(cmd *cobra.Command) {
 	f.IntVar(&d.position, "position", 0, "place in the list")
 }
 
-const maxDeclared = 1 << 20 // bytes
+// What is read of files, in bytes. A connection may have metadata pasted into it, and
+// YAML indents each of its lines.
+const (
+	maxDeclared = 4 << 20
+	maxMetadata = 1 << 20
+)
 
 // text gives the JSON of the shape that the connections file has. Files of secrets are
 // read here: whose they are, the serving process may not read.
@@ -75,8 +83,16 @@ func (d *declared) text(stdin io.Reader) (string, error) {
 			}
 		}
 	}
-	text, err := json.Marshal(shape)
-	return string(text), err
+	if b, ok := shape["saml"].(map[string]any); ok {
+		if err := inlineMetadata(b); err != nil {
+			return "", err
+		}
+	}
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false) // XML would grow sixfold
+	err := encoder.Encode(shape)
+	return text.String(), err
 }
 
 func (d *declared) read(stdin io.Reader) ([]byte, error) {
@@ -89,7 +105,11 @@ func (d *declared) read(stdin io.Reader) ([]byte, error) {
 		defer func() { _ = f.Close() }()
 		in = f
 	}
-	return io.ReadAll(io.LimitReader(in, maxDeclared))
+	content, err := io.ReadAll(io.LimitReader(in, maxDeclared+1))
+	if err == nil && len(content) > maxDeclared {
+		err = command.Usage(errors.New("--file is longer than 4 MiB, which no connection is"))
+	}
+	return content, err
 }
 
 // override puts what flags say in the place of what the file says.
@@ -118,7 +138,7 @@ func (d *declared) override(shape map[string]any) {
 	for flag, to := range map[string]struct {
 		member string
 		value  any
-	}{"issuer": {"issuer", d.issuer}, "base-url": {"base_url", d.baseURL}, "client-id": {"client_id", d.client}, "client-secret-file": {"client_secret_file", d.secretFile}, "scopes": {"scopes", d.scopes}} {
+	}{"issuer": {"issuer", d.issuer}, "base-url": {"base_url", d.baseURL}, "client-id": {"client_id", d.client}, "client-secret-file": {"client_secret_file", d.secretFile}, "metadata-url": {"metadata_url", d.metadataURL}, "metadata-file": {"metadata_file", d.metadataFile}, "scopes": {"scopes", d.scopes}} {
 		if !given(flag) {
 			continue
 		}
@@ -146,4 +166,50 @@ func inlineSecrets(block map[string]any) error {
 		block[member] = strings.TrimRight(string(content), "\r\n")
 	}
 	return nil
+}
+
+// inlineMetadata puts what files hold in their place, and refuses what no process would
+// take.
+func inlineMetadata(block map[string]any) error {
+	if path, ok := block["metadata_file"].(string); ok {
+		content, err := readPublic("metadata_file", path)
+		if err != nil {
+			return err
+		}
+		delete(block, "metadata_file")
+		block["metadata"] = content
+	}
+	if text, ok := block["metadata"].(string); ok && len(text) > maxMetadata {
+		return command.Usage(errors.New("the metadata is longer than 1 MiB, and nothing was done: give that of this one provider, not of a federation"))
+	}
+	idp, _ := block["idp"].(map[string]any)
+	paths, ok := idp["certificate_files"].([]any)
+	if !ok {
+		return nil
+	}
+	certificates, _ := idp["certificates"].([]any)
+	for _, path := range paths {
+		content, err := readPublic("certificate_files", fmt.Sprint(path))
+		if err != nil {
+			return err
+		}
+		certificates = append(certificates, content)
+	}
+	delete(idp, "certificate_files")
+	idp["certificates"] = certificates
+	return nil
+}
+
+// readPublic reads what is no secret; of more than metadata may have it reads a byte.
+func readPublic(member, path string) (string, error) {
+	f, err := os.Open(path) //nolint:gosec // who types the command names the file
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", member, err)
+	}
+	defer func() { _ = f.Close() }()
+	content, err := io.ReadAll(io.LimitReader(f, maxMetadata+1))
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", member, err)
+	}
+	return string(content), nil
 }

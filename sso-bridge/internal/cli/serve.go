@@ -13,6 +13,7 @@ import (
 
 	"github.com/dify-sso/dify-sso/pkg/command"
 	"github.com/dify-sso/dify-sso/pkg/datadir"
+	"github.com/dify-sso/dify-sso/pkg/telemetry"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/app"
 )
 
@@ -36,6 +37,7 @@ TLS certificate again. What is refused leaves the former in force; the log says 
 			o.Version = c.Version
 			if o.Log == nil {
 				o.Log = s.Logger(c.Stderr)
+				telemetry.TakeStandard(o.Log)
 			}
 			if o.Certificate, err = s.Certificate(time.Now, o.Log); err != nil {
 				return err

@@ -37,8 +37,12 @@ func sharesCallback(ctx context.Context, r Reader, id string, c Config) (bool, e
 }
 
 // mayServeAt refuses a shared callback that another connection has, to a provider that
-// cannot name its issuer there. Of one that is discovered only its logins know.
+// cannot name its issuer there. Of one that is discovered only its logins know. A SAML
+// response always names and signs its issuer.
 func mayServeAt(ctx context.Context, r Reader, id string, c Config) error {
+	if c.SAML != nil {
+		return nil
+	}
 	if c.OIDC != nil && (c.OIDC.Endpoints == nil || c.OIDC.Endpoints.IssuerInCallback) {
 		return nil
 	}

@@ -65,9 +65,9 @@ func insert(ctx context.Context, tx Tx, now time.Time, c Content, d draft, by st
 	if err != nil {
 		return nil, nil, err
 	}
-	event := audit.New(ctx, now, who(a.Actor), created{
+	event := audit.New(ctx, now, audit.By(a.Actor), created{
 		Connection: c.ID, Revision: d.hash, Protocol: d.config.Protocol, Preset: d.config.Preset, ManagedBy: by,
-		Issuers: d.config.Issuers(c.ID), Domains: listed(d.config.Domains),
+		Issuers: listed(d.config.Issuers(c.ID)), Domains: listed(d.config.Domains),
 	})
 	return append([]audit.Event{event}, taken...), wanted, nil
 }
@@ -101,9 +101,10 @@ func defaultIsFree(ctx context.Context, tx Tx, c Content) error {
 // Update gives a connection another content; match is the head that the caller has seen.
 // Equal content is no new revision, and content that the connection had before is that
 // revision again, with its test. Secrets that are left out are kept as long as they go
-// to the same provider and client. Force is that of Create. It returns ErrInvalid,
-// ErrUnknown, ErrMatchRequired, ErrConflict, ErrManagedByFile, ErrIssuerTaken,
-// ErrDomainTaken, or a 503 as Create.
+// to the same provider and client. Force is that of Create, and lets what identifies
+// people change once the connection has served. It returns ErrInvalid, ErrUnknown,
+// ErrMatchRequired, ErrConflict, ErrManagedByFile, ErrIssuerTaken, ErrDomainTaken,
+// ErrSubjectChanges, or a 503 as Create.
 func (s *Service) Update(ctx context.Context, c Content, match string, a Act) (View, error) {
 	if err := firstOf(c.check(), a.check()); err != nil {
 		return View{}, err
@@ -127,7 +128,7 @@ func (s *Service) Update(ctx context.Context, c Content, match string, a Act) (V
 			}
 			next := row
 			c.label(&next)
-			return move(ctx, tx, now, edit{before: row, after: next, to: d, act: a, done: done})
+			return move(ctx, tx, now, edit{before: row, after: next, to: d, act: a, done: done, anew: a.Force})
 		})
 	})
 	if err != nil {
@@ -174,7 +175,7 @@ func (s *Service) Restore(ctx context.Context, id, hash, match string, a Act) (V
 				return nil, err
 			}
 			to := draft{config: config, text: former.Config, hash: hash, sealed: former.Sealed}
-			return move(ctx, tx, now, edit{before: row, after: row, to: to, act: a, done: done, restored: true})
+			return move(ctx, tx, now, edit{before: row, after: row, to: to, act: a, done: done, restored: true, anew: a.Force})
 		})
 	})
 	if err != nil {
@@ -191,6 +192,8 @@ type edit struct {
 	act           Act
 	done          takeOvers
 	restored      bool
+	// anew: what identifies people may change.
+	anew bool
 }
 
 // move saves an edit and claims what its content names. It writes nothing when nothing
@@ -228,6 +231,9 @@ func (e edit) advance(ctx context.Context, tx Tx, now time.Time) ([]audit.Event,
 	if same(e.before, next) {
 		return nil, nil, nil
 	}
+	if err := e.keepsPeople(ctx, tx); err != nil {
+		return nil, nil, err
+	}
 	next.UpdatedAt = now
 	if err := tx.Save(ctx, next); err != nil {
 		return nil, nil, err
@@ -241,9 +247,9 @@ func (e edit) advance(ctx context.Context, tx Tx, now time.Time) ([]audit.Event,
 
 // changed tells of a row that has been saved with this head.
 func changed(ctx context.Context, now time.Time, row Connection, previous string, head Config, actor string, restored bool) audit.Event {
-	return audit.New(ctx, now, who(actor), updated{
+	return audit.New(ctx, now, audit.By(actor), updated{
 		Connection: row.ID, Revision: row.Head, Previous: previous, ManagedBy: row.ManagedBy, Restored: restored,
-		Issuers: head.Issuers(row.ID), Domains: listed(head.Domains),
+		Issuers: listed(head.Issuers(row.ID)), Domains: listed(head.Domains),
 	})
 }
 

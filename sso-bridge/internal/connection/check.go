@@ -33,9 +33,13 @@ var (
 func IsID(s string) bool { return idForm.MatchString(s) }
 
 // Issuers gives every issuer of a connection's identities: one, or with several tenants
-// one for each.
+// one for each. There is none for a SAML provider whose metadata alone names it: the first
+// reading gives that issuer to the connection.
 func (c Config) Issuers(connectionID string) []string {
 	issuer := c.Issuer(connectionID)
+	if issuer == "" && c.SAML != nil {
+		return nil
+	}
 	if c.OIDC == nil || !c.OIDC.Entra || !strings.Contains(issuer, TenantPlaceholder) {
 		return []string{issuer}
 	}
@@ -119,21 +123,27 @@ func (c Config) check(id string, p *problems) {
 		p.when(len(d) > 253 || !domainForm.MatchString(d) || slices.Contains(c.Domains[:i], d), "a domain in lower case, each once", "domains", i)
 	}
 	switch {
-	case c.Protocol == OIDC && c.OIDC != nil && c.OAuth2 == nil:
+	case c.Protocol == OIDC && c.OIDC != nil && c.OAuth2 == nil && c.SAML == nil:
 		c.OIDC.check(p)
-	case c.Protocol == OAuth2 && c.OAuth2 != nil && c.OIDC == nil:
+	case c.Protocol == SAML && c.SAML != nil && c.OIDC == nil && c.OAuth2 == nil:
+		c.SAML.check(c.Claims.Subject, p)
+	case c.Protocol == OAuth2 && c.OAuth2 != nil && c.OIDC == nil && c.SAML == nil:
 		c.OAuth2.check(p)
 		p.when(c.ForceAuthn, "not with OAuth 2.0, which has no way to ask for a fresh sign-in", "force_authn")
 	default:
-		p.add("oidc or oauth2, with the settings of that protocol alone", "protocol")
+		p.add("oidc, oauth2 or saml, with the settings of that protocol alone", "protocol")
 		return
 	}
 	c.checkIssuers(id, p)
 }
 
 // checkIssuers keeps the name spaces of issuers apart: what begins with dify: is core's
-// own, what begins with oauth2: a connection's that has no issuer of its own.
+// own, what begins with oauth2: a connection's that has no issuer of its own. Entity ids
+// of SAML are judged where they stand.
 func (c Config) checkIssuers(id string, p *problems) {
+	if c.SAML != nil {
+		return
+	}
 	issuers := c.Issuers(id)
 	p.when(len(issuers) == 0, "an issuer with {tenantid} needs the allowed tenants", "allow", "tenants")
 	for _, issuer := range issuers {
@@ -143,6 +153,17 @@ func (c Config) checkIssuers(id string, p *problems) {
 		p.when(!isIssuer(issuer) || strings.Contains(issuer, TenantPlaceholder), "1 to 255 printable ASCII characters without a space", "oidc", "issuer")
 		p.when(isIssuer(issuer) && !ValidIssuer(issuer, OIDC), "not beginning with dify: or oauth2:", "oidc", "issuer")
 	}
+}
+
+// issuerPath is where a configuration names its issuer.
+func (c Config) issuerPath() []any {
+	switch {
+	case c.SAML != nil && c.SAML.IdP != nil:
+		return []any{"saml", "idp", "entity_id"}
+	case c.SAML != nil:
+		return []any{"saml", "idp_entity_id"}
+	}
+	return []any{"oidc", "issuer"}
 }
 
 func isIssuer(s string) bool {
@@ -214,6 +235,9 @@ func (c Config) complete() error {
 	}
 	if c.OAuth2 != nil {
 		p.when(c.OAuth2.ClientID == "", missing, "oauth2", "client_id")
+	}
+	if c.SAML != nil {
+		p.when(c.SAML.MetadataURL == "" && c.SAML.IdP == nil, missing, "saml", "metadata_url")
 	}
 	return p.fault(ErrIncomplete)
 }

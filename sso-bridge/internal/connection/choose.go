@@ -144,6 +144,13 @@ func (s *Service) Owner(ctx context.Context, domain string) (id string, err erro
 	return id, nil
 }
 
+// IssuerOwner gives the connection that an issuer belongs to, be it deleted, or an empty
+// id.
+func (s *Service) IssuerOwner(ctx context.Context, issuer string) (id string, err error) {
+	id, err = s.Store.IssuerOwner(ctx, issuer)
+	return id, fault.Store(err)
+}
+
 // Serving gives a connection with the revision that serves, whatever its state. It
 // returns ErrUnknown also when none ever served.
 func (s *Service) Serving(ctx context.Context, id string) (Serving, error) {

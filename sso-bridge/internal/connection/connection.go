@@ -4,6 +4,7 @@ package connection
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/dify-sso/dify-sso/pkg/secret"
@@ -16,6 +17,7 @@ type Protocol string
 const (
 	OIDC   Protocol = "oidc"
 	OAuth2 Protocol = "oauth2"
+	SAML   Protocol = "saml"
 )
 
 // Intent is what a login is for.
@@ -106,6 +108,7 @@ type Config struct {
 	Preset   string        `json:"preset"`
 	OIDC     *OIDCConfig   `json:"oidc,omitempty"`
 	OAuth2   *OAuth2Config `json:"oauth2,omitempty"`
+	SAML     *SAMLConfig   `json:"saml,omitempty"`
 	// Callback is "own", the address that ends in the connection's id, or "shared".
 	Callback string `json:"callback"`
 	// ForceAuthn asks the provider for a fresh sign-in each time.
@@ -130,7 +133,8 @@ const (
 )
 
 // ClaimNames are where the labels of an identity stand. Subject is the claim of an ID
-// token, or the path into an OAuth 2.0 profile. An empty name is not asked for.
+// token, the path into an OAuth 2.0 profile, or with SAML the Name of an attribute or
+// SubjectNameID. An empty name is not asked for.
 type ClaimNames struct {
 	Subject       string `json:"subject"`
 	Email         string `json:"email,omitempty"`
@@ -180,6 +184,24 @@ type OIDCConfig struct {
 	Endpoints *OIDCEndpoints `json:"endpoints,omitempty"`
 }
 
+// DiscoveryAddress is the issuer's well-known address (OpenID Connect Discovery section
+// 4.1). The template of a multi-tenant Entra ID is published under "organizations".
+func (c OIDCConfig) DiscoveryAddress() string {
+	issuer := c.Issuer
+	if c.Entra {
+		issuer = strings.ReplaceAll(issuer, TenantPlaceholder, "organizations")
+	}
+	return strings.TrimSuffix(issuer, "/") + "/.well-known/openid-configuration"
+}
+
+// Discovered is what a provider's discovery document says.
+type Discovered struct {
+	Issuer    string
+	Endpoints OIDCEndpoints
+	// At is when the document was last read and acceptable; zero for none that was.
+	At time.Time
+}
+
 // OIDCEndpoints are a provider's addresses.
 type OIDCEndpoints struct {
 	Authorization string `json:"authorization"`
@@ -188,6 +210,14 @@ type OIDCEndpoints struct {
 	JWKS          string `json:"jwks"`
 	// IssuerInCallback: the provider sends iss with the callback (RFC 9207).
 	IssuerInCallback bool `json:"issuer_in_callback,omitempty"`
+}
+
+// Named gives the addresses by their names in a discovery document, always in the same
+// order.
+func (e OIDCEndpoints) Named() [][2]string {
+	return [][2]string{
+		{"authorization_endpoint", e.Authorization}, {"token_endpoint", e.Token}, {"jwks_uri", e.JWKS}, {"userinfo_endpoint", e.Userinfo},
+	}
 }
 
 // OAuth2Config is an OAuth 2.0 provider with a profile.
@@ -207,10 +237,16 @@ type OAuth2Config struct {
 }
 
 // Issuer gives the issuer of a connection's identities; with Entra and several tenants
-// it is a template.
+// it is a template. It is empty for a SAML provider whose entity id is in its metadata
+// alone: what was read first is pinned, and the connection owns that issuer then.
 func (c Config) Issuer(connectionID string) string {
-	if c.OIDC != nil {
+	switch {
+	case c.OIDC != nil:
 		return c.OIDC.Issuer
+	case c.SAML != nil && c.SAML.IdP != nil:
+		return c.SAML.IdP.EntityID
+	case c.SAML != nil:
+		return c.SAML.IdPEntityID
 	}
 	return "oauth2:" + connectionID
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/dify-sso/dify-sso/pkg/fault"
 	"github.com/dify-sso/dify-sso/pkg/wire"
+	"github.com/dify-sso/dify-sso/sso-bridge/internal/idpmetadata"
 )
 
 type detail = fault.Detail
@@ -25,7 +26,7 @@ func Declare(body []byte, id string) (Content, error) {
 	if err := wire.JSON(body, &s, wire.Refuse); err != nil {
 		return Content{}, shaped(err)
 	}
-	var r resolver
+	r := resolver{parse: idpmetadata.Parse}
 	const ofFile = "is for the connections file alone"
 	r.when(s.Enable != nil, ofFile, "enable")
 	r.when(s.Reason != nil, ofFile, "reason")

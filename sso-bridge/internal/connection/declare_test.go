@@ -131,16 +131,27 @@ func TestPrivateKey(t *testing.T) {
 }
 
 func TestPresets(t *testing.T) {
-	want := []string{"entra-oidc", "generic-oauth2", "generic-oidc", "github", "gitlab", "google-oidc", "keycloak-oidc", "okta-oidc"}
+	want := []string{
+		"adfs-saml", "entra-oidc", "entra-saml", "generic-oauth2", "generic-oidc", "generic-saml", "github", "gitlab",
+		"google-oidc", "google-saml", "keycloak-oidc", "keycloak-saml", "okta-oidc", "okta-saml",
+	}
 	var got []string
 	for _, p := range connection.Presets() {
 		got = append(got, p.Name)
 		t.Run(p.Name+" is complete but for what comes from the provider", func(t *testing.T) {
-			if p.Title == "" || len(p.ToThem) == 0 || len(p.ToUs) < 2 || p.ToThem[0].Value != connection.RedirectURI || len(p.Notes) == 0 {
+			if p.Title == "" || len(p.ToThem) == 0 || len(p.ToUs) == 0 || len(p.Notes) == 0 {
 				t.Errorf("%+v", p)
 			}
-			if (p.Defaults.OIDC != nil) != (p.Defaults.Protocol == connection.OIDC) || (p.Defaults.OAuth2 != nil) != (p.Defaults.Protocol == connection.OAuth2) {
+			if (p.Defaults.OIDC != nil) != (p.Defaults.Protocol == connection.OIDC) || (p.Defaults.OAuth2 != nil) != (p.Defaults.Protocol == connection.OAuth2) ||
+				(p.Defaults.SAML != nil) != (p.Defaults.Protocol == connection.SAML) {
 				t.Errorf("%+v", p.Defaults)
+			}
+			knows := func(value string) bool {
+				return slices.ContainsFunc(p.ToThem, func(c connection.Copy) bool { return c.Value == value })
+			}
+			whole := p.Defaults.SAML != nil && knows(connection.MetadataAddress)
+			if !knows(connection.RedirectURI) && !whole || p.Defaults.SAML != nil && !knows(connection.EntityID) && !whole {
+				t.Errorf("the provider does not learn where to answer, or whom: %+v", p.ToThem)
 			}
 		})
 		t.Run(p.Name+" is data that nobody can change for others", func(t *testing.T) {
@@ -148,6 +159,13 @@ func TestPresets(t *testing.T) {
 				p.Defaults.OIDC.Scopes[0] = "changed"
 				again, _ := connection.PresetNamed(p.Name)
 				if again.Defaults.OIDC.Scopes[0] != "openid" {
+					t.Error("a preset was changed")
+				}
+			}
+			if p.Defaults.SAML != nil {
+				p.Defaults.SAML.Signed = "changed"
+				again, _ := connection.PresetNamed(p.Name)
+				if again.Defaults.SAML.Signed != connection.SignedEither {
 					t.Error("a preset was changed")
 				}
 			}

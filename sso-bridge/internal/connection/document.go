@@ -34,6 +34,7 @@ type RevisionDocument struct {
 	Revision        string                    `json:"revision"`
 	Seq             int                       `json:"seq"`
 	Config          Config                    `json:"config"`
+	SAML            *SAMLDocument             `json:"saml,omitempty"`
 	Secrets         map[string]SecretDocument `json:"secrets"`
 	CreatedAt       time.Time                 `json:"created_at"`
 	CreatedBy       string                    `json:"created_by"`
@@ -53,7 +54,7 @@ type SecretDocument struct {
 func (v View) Document() Document {
 	d := Document{
 		ID: v.ID, Name: v.Name, Button: v.Button, Protocol: v.Protocol, Preset: v.Preset, State: v.State, Listed: v.Listed, Default: v.Default,
-		Position: v.Position, Intents: v.Intents, ManagedBy: v.ManagedBy, Issuers: v.Issuers, CreatedAt: v.CreatedAt, UpdatedAt: v.UpdatedAt,
+		Position: v.Position, Intents: v.Intents, ManagedBy: v.ManagedBy, Issuers: listed(v.Issuers), CreatedAt: v.CreatedAt, UpdatedAt: v.UpdatedAt,
 		Head: v.HeadRevision.Document(), Warnings: []string{},
 	}
 	if v.ServingRevision != nil {
@@ -69,6 +70,7 @@ func (v View) Document() Document {
 	if v.State == Enabled && v.Serving != v.Head {
 		d.Warnings = append(d.Warnings, "The head does not serve: it has been edited since, and is enabled by itself.")
 	}
+	d.Warnings = append(d.Warnings, v.Warnings...)
 	return d
 }
 
@@ -78,6 +80,9 @@ func (r Revision) Document() RevisionDocument {
 	d := RevisionDocument{
 		Revision: r.Hash, Seq: r.Seq, Config: r.Config.Shown(), Secrets: map[string]SecretDocument{}, CreatedAt: r.CreatedAt, CreatedBy: r.CreatedBy,
 		TestedAt: r.TestedAt, TestedBy: r.TestedBy, TestedReference: r.TestedReference, ForcedReason: r.ForcedReason,
+	}
+	if r.Config.SAML != nil {
+		d.SAML = r.Config.SAML.document()
 	}
 	usesClient, usesKey := r.Config.uses()
 	for name, s := range map[string]struct {

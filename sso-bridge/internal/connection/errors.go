@@ -32,6 +32,9 @@ var (
 	// ErrIncomplete: something is missing without which no sign-in can succeed; details
 	// name it.
 	ErrIncomplete = fault.New(fault.Unprocessable, "connection_incomplete", "The connection is not complete.")
+	// ErrSubjectChanges: people who have signed in would be taken for others.
+	ErrSubjectChanges = fault.New(fault.Conflict, "subject_changes", "Another subject makes a new person of everybody who has signed in through this connection.").
+				Hinted("Leave the subject as it is, or change it by force with a reason; in the connections file that is enable: force.")
 	// ErrUnknownRevision: the connection has no such revision.
 	ErrUnknownRevision = fault.New(fault.NotFound, "revision_unknown", "The connection has no such revision.")
 )
@@ -40,7 +43,7 @@ var (
 var (
 	// ErrUnknown: no such connection, or, to a login, none that is enabled for it. What a
 	// login learns of a draft, a disabled, a deleted one and of none is the same.
-	ErrUnknown = fault.New(fault.NotFound, "connection_unknown", "No such connection is there for this.")
+	ErrUnknown = fault.New(fault.NotFound, "connection_unknown", "There is no such connection, or it does not serve this.")
 	// ErrNotConfigured: no connection is enabled for the intent.
 	ErrNotConfigured = fault.New(fault.NotFound, "sso_not_configured", "No connection is enabled for this.")
 	// ErrUnroutable: nobody owns the domain of the e-mail, and no connection is the default.

@@ -2,11 +2,7 @@
 
 package connection
 
-import (
-	"strings"
-
-	"github.com/dify-sso/dify-sso/pkg/audit"
-)
+import "github.com/dify-sso/dify-sso/pkg/audit"
 
 // created is sso.connection_created.
 type created struct {
@@ -115,16 +111,4 @@ func AuditKinds() []audit.Kind {
 		{Of: deleted{}, When: "a connection was deleted"},
 		{Of: issuerTakenOver{}, When: "the issuer of a deleted connection was given to another, and its identities unlinked"},
 	}
-}
-
-// who gives the actor of an event: core names accounts, commands the person at the
-// machine.
-func who(actor string) audit.Actor {
-	if id, ok := strings.CutPrefix(actor, "account:"); ok {
-		return audit.Account(id)
-	}
-	if strings.HasPrefix(actor, "cli:") {
-		return audit.Actor{Type: audit.Operator.Type, ID: actor}
-	}
-	return audit.Actor{Type: audit.System.Type, ID: actor}
 }

@@ -9,9 +9,11 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/dify-sso/dify-sso/pkg/wire"
+	"github.com/dify-sso/dify-sso/sso-bridge/internal/idpmetadata"
 )
 
 // The limits of the connections file.
@@ -54,7 +56,7 @@ func (p FileProblem) String() string {
 }
 
 // ParseFile reads the connections file, CONNECTIONS_FILE: YAML with the version and the
-// connections. readFile reads the files that hold secrets. Each member is judged and all
+// connections. readFile reads the files that it names. Each member is judged and all
 // problems are reported together, as a FileError; nothing is declared then. An empty file
 // declares nothing, and is refused: too much would end with it.
 func ParseFile(content []byte, readFile func(string) ([]byte, error)) ([]Declaration, error) {
@@ -65,7 +67,7 @@ func ParseFile(content []byte, readFile func(string) ([]byte, error)) ([]Declara
 	if err != nil {
 		return nil, err
 	}
-	f := file{doc: doc, readFile: readFile}
+	f := file{doc: doc, readFile: readFile, parse: idpmetadata.Parse}
 	declared := f.read()
 	if len(f.problems) > 0 {
 		return nil, f.sorted()
@@ -77,6 +79,7 @@ func ParseFile(content []byte, readFile func(string) ([]byte, error)) ([]Declara
 type file struct {
 	doc      document
 	readFile func(string) ([]byte, error)
+	parse    func(text []byte, want string, now time.Time) (idpmetadata.IdP, idpmetadata.Terms, error)
 	problems FileError
 }
 
@@ -169,7 +172,7 @@ func (f *file) connection(i int, raw json.RawMessage) (Declaration, bool) {
 		f.refused(err, at...)
 		return Declaration{}, false
 	}
-	r := resolver{readFile: f.readFile}
+	r := resolver{readFile: f.readFile, parse: f.parse}
 	c := r.content(s)
 	d := Declaration{
 		ID: c.ID, Name: c.Name, Button: c.Button, Listed: c.Listed, Default: c.Default, Position: c.Position, Intents: c.Intents,
@@ -207,7 +210,14 @@ func (r *resolver) complete(d Declaration) {
 	case c.OAuth2 != nil:
 		missing(c.OAuth2.ClientID, "oauth2", "client_id")
 		missing(d.Secrets.ClientSecret.Reveal(), "oauth2", "client_secret")
+	case c.SAML != nil && c.SAML.IdP == nil && !slices.ContainsFunc(r.problems, ofFacts):
+		missing(c.SAML.MetadataURL, "saml", "metadata_url")
 	}
+}
+
+// ofFacts reports whether a problem is one of a provider's facts, which are there then.
+func ofFacts(had detail) bool {
+	return len(had.Loc) > 1 && had.Loc[0] == "saml" && slices.Contains([]any{"metadata", "metadata_file", "idp"}, had.Loc[1])
 }
 
 // against judges a declaration beside those before it.
@@ -227,7 +237,7 @@ func (f *file) against(before []Declaration, d Declaration, i int) {
 			}
 		}
 		if slices.ContainsFunc(other.Config.Issuers(other.ID), func(s string) bool { return slices.Contains(issuers, s) }) {
-			f.say("belongs to connection "+other.ID, "connections", i, "oidc", "issuer")
+			f.say("belongs to connection "+other.ID, append([]any{"connections", i}, d.Config.issuerPath()...)...)
 		}
 	}
 }

@@ -5,8 +5,10 @@ package connection
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/dify-sso/dify-sso/pkg/secret"
+	"github.com/dify-sso/dify-sso/sso-bridge/internal/idpmetadata"
 )
 
 // resolver makes a connection of its shape and its preset, and collects what is wrong.
@@ -15,8 +17,10 @@ type resolver struct {
 	// readFile reads what a *_file member names; nil refuses such members: who may write
 	// an order could have this host's files read, and sent to a provider of theirs.
 	readFile func(string) ([]byte, error)
-	inFiles  bool
-	secrets  Secrets
+	// parse is idpmetadata.Parse.
+	parse   func(text []byte, want string, now time.Time) (idpmetadata.IdP, idpmetadata.Terms, error)
+	inFiles bool
+	secrets Secrets
 }
 
 // content gives the connection. What it gives is of use only while nothing is wrong.
@@ -37,10 +41,11 @@ func (r *resolver) content(s shape) Content {
 	return c
 }
 
-// merge takes over the details of a refusal, but one for a member that has been refused.
+// merge takes over the details of a refusal, but one for a member that, or a part of
+// which, has been refused.
 func (r *resolver) merge(err error) {
 	for _, d := range detailsOf(err) {
-		if !slices.ContainsFunc(r.problems, func(had detail) bool { return pathOf(had.Loc) == pathOf(d.Loc) }) {
+		if !slices.ContainsFunc(r.problems, func(had detail) bool { return strings.HasPrefix(pathOf(had.Loc), pathOf(d.Loc)) }) {
 			r.problems = append(r.problems, d)
 		}
 	}
@@ -71,16 +76,29 @@ func (r *resolver) config(s shape) Config {
 	} {
 		set(claim.to, claim.from)
 	}
-	if c.Protocol == OIDC {
-		r.when(s.OAuth2 != nil, "not with this preset, which is of OpenID Connect", "oauth2")
+	for _, block := range []struct {
+		name  string
+		of    Protocol
+		there bool
+	}{
+		{"oidc", OIDC, s.OIDC != nil}, {"oauth2", OAuth2, s.OAuth2 != nil}, {"saml", SAML, s.SAML != nil},
+	} {
+		r.when(block.there && block.of != c.Protocol, "not with this preset, which is of "+titles[c.Protocol], block.name)
+	}
+	switch c.Protocol {
+	case OIDC:
 		r.oidc(&c, s.OIDC)
-	} else {
-		r.when(s.OIDC != nil, "not with this preset, which is of OAuth 2.0", "oidc")
+	case OAuth2:
 		r.oauth2(&c, s, preset)
+	case SAML:
+		r.saml(&c, s)
 	}
 	r.rules(c)
 	return c
 }
+
+// titles are the protocols as people call them.
+var titles = map[Protocol]string{OIDC: "OpenID Connect", OAuth2: "OAuth 2.0", SAML: "SAML 2.0"}
 
 func presetNames() []string {
 	var names []string

@@ -27,7 +27,8 @@ var (
 	scopeForm        = regexp.MustCompile(`^[\x21\x23-\x5B\x5D-\x7E]{1,128}$`) // RFC 6749 section 3.3
 	organizationForm = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,37}[A-Za-z0-9])?$`)
 	// What a person, or somebody after them, can be called is no permanent id.
-	changing = []string{"email", "mail", "emailaddress", "email_address", "login", "user", "username", "user_name", "preferred_username", "upn", "name", "nickname", "displayname", "display_name"}
+	changing = []string{"email", "mail", "emailaddress", "email_address", "login", "user", "username", "user_name", "preferred_username", "upn", "name", "nickname", "displayname", "display_name",
+		"userprincipalname", "samaccountname", "edupersonprincipalname"}
 )
 
 // allowedAlgorithms of ID tokens: none is symmetric, none is none.

@@ -24,6 +24,7 @@ type shape struct {
 	Guests               *string      `json:"guests"`
 	OIDC                 *oidcShape   `json:"oidc"`
 	OAuth2               *oauth2Shape `json:"oauth2"`
+	SAML                 *samlShape   `json:"saml"`
 
 	// The file alone has these; an administrator's order says them beside the connection.
 	Enable         *string `json:"enable"`

@@ -151,7 +151,7 @@ func TestFileProblems(t *testing.T) {
 		{"SSO-81 no list", "version: 1\nconnections: 5\n", []string{"connections (line 2, column 1): has the wrong type"}},
 		{"SSO-81 a number where text belongs", one("client_id: bridge", "client_id: 2040"), []string{"connections[0].oidc.client_id (line 8, column 7): has the wrong type"}},
 		{"SSO-81 problems of several connections at once", one() + "  - id: X\n    name: Other\n    preset: okta\n  - id: third\n    nme: x\n",
-			[]string{"connections[1].preset (line 12, column 5): one of entra-oidc", "connections[2].nme (line 14, column 5)"}},
+			[]string{"connections[1].preset (line 12, column 5): one of adfs-saml, entra-oidc", "connections[2].nme (line 14, column 5)"}},
 		{"SSO-81 a secret file that is not there", one("client_secret: hunter2", "client_secret_file: /run/secrets/none"), []string{"connections[0].oidc.client_secret_file (line 9, column 7): names a file that cannot be read"}},
 		{"SSO-81 an empty secret file", one("client_secret: hunter2", "client_secret_file: /run/secrets/empty"), []string{"names an empty file"}},
 		{"SSO-81 secret and file", one("client_secret: hunter2", "client_secret: hunter2\n      client_secret_file: /run/secrets/okta"), []string{"keep one"}},
@@ -257,8 +257,29 @@ func TestBaseURL(t *testing.T) {
 	}
 }
 
+// blocks counts the protocols that a configuration has settings of.
+func blocks(c connection.Config) (n int) {
+	for _, there := range []bool{c.OIDC != nil, c.OAuth2 != nil, c.SAML != nil} {
+		if there {
+			n++
+		}
+	}
+	return n
+}
+
+const samlSeed = `version: 1
+connections:
+  - id: corp
+    name: Corp
+    preset: generic-saml
+    saml:
+      subject: { attribute: "urn:oid:1.3.6.1.4.1.5923.1.1.1.13" }
+      authn_contexts: [urn:a]
+      idp: { entity_id: "http://idp.example/", sso_url: "https://idp.example/sso", certificates: [aGk=, "-----BEGIN CERTIFICATE-----"] }
+`
+
 func FuzzConnectionsFile(f *testing.F) {
-	for _, seed := range []string{example, one(), oauth2(endpoints), "", "version: 1\nconnections: []\n", "a: &a [*a]\n", "<<: {a: 1}", "- - - - -", "{{{{", "[[[[", "a: |\n  b\n", "? a\n: b\n", "\"\\u0000\": 1", "a: .nan\n", "a: 1\n---\nb: 2\n", "x: !!binary aGk=\n"} {
+	for _, seed := range []string{example, one(), oauth2(endpoints), samlSeed, "", "version: 1\nconnections: []\n", "a: &a [*a]\n", "<<: {a: 1}", "- - - - -", "{{{{", "[[[[", "a: |\n  b\n", "? a\n: b\n", "\"\\u0000\": 1", "a: .nan\n", "a: 1\n---\nb: 2\n", "x: !!binary aGk=\n"} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, content []byte) {
@@ -270,7 +291,7 @@ func FuzzConnectionsFile(f *testing.F) {
 			return
 		}
 		for _, d := range declared {
-			if !connection.IsID(d.ID) || d.Name == "" || (d.Config.OIDC == nil) == (d.Config.OAuth2 == nil) {
+			if !connection.IsID(d.ID) || d.Name == "" || blocks(d.Config) != 1 {
 				t.Fatalf("%+v", d)
 			}
 			for _, issuer := range d.Config.Issuers(d.ID) {

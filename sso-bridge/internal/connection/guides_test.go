@@ -20,7 +20,13 @@ var yamlBlock = regexp.MustCompile("(?s)```yaml\n(.*?)```")
 // console stands in it.
 func TestGuides(t *testing.T) {
 	overview := read(t, "README.md")
-	anySecret := func(string) ([]byte, error) { return []byte("secret"), nil }
+	pem := pemOf(t, rsaCertificate(t))
+	anySecret := func(name string) ([]byte, error) {
+		if strings.HasSuffix(name, ".pem") {
+			return []byte(pem), nil
+		}
+		return []byte("secret"), nil
+	}
 	for _, p := range connection.Presets() {
 		t.Run(p.Name, func(t *testing.T) {
 			text := read(t, p.Name+".md")
@@ -31,13 +37,13 @@ func TestGuides(t *testing.T) {
 				if !strings.Contains(text, "*"+c.Field+"*") {
 					t.Errorf("the field %q of the console is not in it", c.Field)
 				}
-				if c.Value != connection.RedirectURI && !strings.Contains(text, "`"+c.Value) {
+				if !ours(c.Value) && !strings.Contains(text, "`"+c.Value) {
 					t.Errorf("the member %s is not in it", c.Value)
 				}
 			}
-			callback := "/sso/" + string(p.Defaults.Protocol) + "/callback/"
-			if !strings.Contains(text, callback) {
-				t.Errorf("the address %s is not in it", callback)
+			addresses := []string{"/sso/" + string(p.Defaults.Protocol) + "/callback/"}
+			if p.Defaults.Protocol == connection.SAML {
+				addresses = []string{"/sso/saml/acs/", "/sso/saml/metadata/"}
 			}
 			blocks := yamlBlock.FindAllStringSubmatch(text, -1)
 			if len(blocks) == 0 {
@@ -53,8 +59,10 @@ func TestGuides(t *testing.T) {
 					t.Errorf("it declares %+v", declared)
 					continue
 				}
-				if !strings.Contains(text, callback+declared[0].ID+"`") {
-					t.Errorf("the address in the guide is not that of connection %s", declared[0].ID)
+				for _, address := range addresses {
+					if !strings.Contains(text, address+declared[0].ID+"`") {
+						t.Errorf("the address %s in the guide is not that of connection %s", address, declared[0].ID)
+					}
 				}
 			}
 		})
@@ -66,6 +74,11 @@ func TestGuides(t *testing.T) {
 			}
 		}
 	})
+}
+
+// ours reports whether a value is one of our own addresses.
+func ours(value string) bool {
+	return value == connection.RedirectURI || value == connection.EntityID || value == connection.MetadataAddress
 }
 
 func read(t *testing.T, name string) string {

@@ -5,6 +5,7 @@ package connection_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -165,8 +166,10 @@ func reseal(t *testing.T, h *harness, keyFile []byte) {
 		t.Fatal(err)
 	}
 	done, err := i.Reseal(t.Context(), audit.Operator)
-	if err != nil || len(done) != 3 {
+	if err != nil || len(done) < 3 {
 		t.Fatal(done, err)
 	}
-	storetest.Same(t, "revisions", done[2].Sealed, done[2].Values)
+	for _, column := range done {
+		storetest.Same(t, fmt.Sprintf("%+v", column), column.Sealed, column.Values)
+	}
 }

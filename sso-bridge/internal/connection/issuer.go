@@ -79,7 +79,7 @@ func claimIssuers(ctx context.Context, tx Tx, now time.Time, c Config, id string
 		if err := tx.TakeIssuer(ctx, issuer, id); err != nil {
 			return nil, nil, err
 		}
-		events = append(events, audit.New(ctx, now, who(a.Actor), issuerTakenOver{Connection: id, Previous: owner, Issuer: issuer, Unlinked: unlinked, Reason: a.Reason}))
+		events = append(events, audit.New(ctx, now, audit.By(a.Actor), issuerTakenOver{Connection: id, Previous: owner, Issuer: issuer, Unlinked: unlinked, Reason: a.Reason}))
 	}
 	return events, wanted, taken.fault(ErrIssuerTaken)
 }

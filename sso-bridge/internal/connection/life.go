@@ -74,7 +74,7 @@ func serve(ctx context.Context, tx Tx, now time.Time, row Connection, head Recor
 	if forced {
 		event = forceEnabled{Connection: row.ID, Revision: head.Hash, Previous: previous, Domains: listed(config.Domains), Reason: a.Reason}
 	}
-	return []audit.Event{audit.New(ctx, now, who(a.Actor), event)}, nil
+	return []audit.Event{audit.New(ctx, now, audit.By(a.Actor), event)}, nil
 }
 
 // MarkTested notes that a real sign-in has passed every check on exactly this revision.
@@ -99,7 +99,7 @@ func (s *Service) MarkTested(ctx context.Context, id, hash, actor, reference, su
 			return nil, err
 		}
 		passed.TestedAt = &now
-		events := []audit.Event{audit.New(ctx, now, who(actor), tested{Connection: id, Revision: hash, Attempt: reference, SubjectHash: subjectHash})}
+		events := []audit.Event{audit.New(ctx, now, audit.By(actor), tested{Connection: id, Revision: hash, Attempt: reference, SubjectHash: subjectHash})}
 		if hash != row.Head {
 			return events, nil
 		}
@@ -163,7 +163,7 @@ func disable(ctx context.Context, tx Tx, now time.Time, row Connection, a Act, k
 			return nil, nil, err
 		}
 	}
-	event := audit.New(ctx, now, who(a.Actor), disabled{Connection: row.ID, KeepTokens: keepTokens, Reason: a.Reason})
+	event := audit.New(ctx, now, audit.By(a.Actor), disabled{Connection: row.ID, KeepTokens: keepTokens, Reason: a.Reason})
 	return []audit.Event{event}, told, nil
 }
 
@@ -200,7 +200,7 @@ func (s *Service) Delete(ctx context.Context, id string, a Act, keepTokens bool)
 		if err := tx.FreeDomains(ctx, id, nil); err != nil {
 			return nil, err
 		}
-		return []audit.Event{audit.New(ctx, now, who(a.Actor), deleted{Connection: id, KeepTokens: keepTokens, Reason: a.Reason})}, nil
+		return []audit.Event{audit.New(ctx, now, audit.By(a.Actor), deleted{Connection: id, KeepTokens: keepTokens, Reason: a.Reason})}, nil
 	})
 	if err != nil {
 		return Ended{}, err

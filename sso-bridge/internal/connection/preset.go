@@ -33,14 +33,23 @@ type Copy struct {
 	Field string
 	// Where is where the field is found there, or what of it is meant; may be empty.
 	Where string
-	// Value is, for what goes to them, RedirectURI; for what comes to us the member of the
-	// connection, such as oidc.client_id.
+	// Value is, for what goes to them, RedirectURI, EntityID, MetadataAddress or what is
+	// chosen there; for what comes to us the member of the connection, such as
+	// oidc.client_id.
 	Value string
 }
 
-// RedirectURI is the one thing that a provider of OpenID Connect or OAuth 2.0 must know
-// of us.
-const RedirectURI = "redirect_uri"
+// What of ours goes to a provider. Any other value of a Copy to them is itself what is
+// chosen there.
+const (
+	// RedirectURI is the one thing that a provider of OpenID Connect or OAuth 2.0 must know
+	// of us; with SAML it is the address of the assertion consumer service.
+	RedirectURI = "redirect_uri"
+	// EntityID is our entity id (SAML).
+	EntityID = "entity_id"
+	// MetadataAddress is where our metadata is published (SAML).
+	MetadataAddress = "metadata_address"
+)
 
 // Presets lists the presets in the order of their names.
 func Presets() []Preset {

@@ -29,7 +29,9 @@ func client(p Protocol, id, secret string) []Copy {
 }
 
 // presets is made anew for each caller, who may change what it gets.
-func presets() []Preset {
+func presets() []Preset { return append(samlPresets(), oauthPresets()...) }
+
+func oauthPresets() []Preset {
 	return []Preset{
 		{
 			Name: "okta-oidc", Title: "Okta",

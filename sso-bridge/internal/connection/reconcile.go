@@ -252,7 +252,7 @@ func (r *reconciling) place(ctx context.Context, d Declaration, prepared draft) 
 			next.State = Draft
 		}
 	}
-	events, wanted, err := edit{before: row, after: next, to: prepared, act: d.takingOver(), done: r.over}.advance(ctx, r.tx, r.now)
+	events, wanted, err := edit{before: row, after: next, to: prepared, act: d.takingOver(), done: r.over, anew: d.Enable == EnableForce}.advance(ctx, r.tx, r.now)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/dify-sso/dify-sso/pkg/audit"
@@ -75,6 +76,9 @@ type View struct {
 	Incomplete []fault.Detail
 	// Untested: what serves was enabled by force and has passed no test.
 	Untested bool
+	// Warnings are sentences about what the head or what serves says, and about what of it
+	// comes to an end.
+	Warnings []string
 }
 
 func (s *Service) now() time.Time { return s.Now().UTC().Truncate(time.Microsecond) }
@@ -181,7 +185,7 @@ func (s *Service) view(ctx context.Context, c Connection) (View, error) {
 	if err != nil {
 		return View{}, fault.Store(err)
 	}
-	v := View{Connection: c, HeadRevision: shown(head), Issuers: head.Config.Issuers(c.ID)}
+	v := View{Connection: c, HeadRevision: shown(head), Issuers: head.Config.Issuers(c.ID), Warnings: head.Config.warnings(s.now())}
 	if err := head.Config.complete(); err != nil {
 		v.Incomplete = fault.Of(err).Details()
 	}
@@ -194,6 +198,11 @@ func (s *Service) view(ctx context.Context, c Connection) (View, error) {
 	}
 	serving = shown(serving)
 	v.ServingRevision, v.Untested = &serving, serving.TestedAt == nil
+	for _, warning := range serving.Config.warnings(s.now()) {
+		if !slices.Contains(v.Warnings, warning) {
+			v.Warnings = append(v.Warnings, warning)
+		}
+	}
 	return v, nil
 }
 

@@ -65,6 +65,8 @@ type Reader interface {
 	All(ctx context.Context) ([]Connection, error)
 	// Record gives one revision, or ErrUnknownRevision.
 	Record(ctx context.Context, id, hash string) (Record, error)
+	// IssuerOwner gives the connection that has an issuer, be it deleted, or an empty id.
+	IssuerOwner(ctx context.Context, issuer string) (id string, err error)
 }
 
 // Tx is what a transaction can do, each method one step.
@@ -87,8 +89,6 @@ type Tx interface {
 	FreeDomains(ctx context.Context, id string, keep []string) error
 	// TakeDomain claims a domain, or returns ErrDomainTaken; the transaction can go on.
 	TakeDomain(ctx context.Context, id, domain string) error
-	// IssuerOwner gives the connection that has an issuer, or an empty id.
-	IssuerOwner(ctx context.Context, issuer string) (id string, err error)
 	// TakeIssuer gives an issuer to a connection, whoever has it.
 	TakeIssuer(ctx context.Context, issuer, id string) error
 	// Tell adds a message for core.

@@ -26,16 +26,31 @@ const (
 	opDelete     = "connection-delete"
 	opRevisions  = "connection-revisions"
 	opRestore    = "connection-restore"
+	opKeys       = "connection-keys"
+	opStage      = "connection-keys-stage"
+	opPromote    = "connection-keys-promote"
+	opRetire     = "connection-keys-retire"
+	opMetadata   = "connection-metadata"
+	opRefresh    = "connection-metadata-refresh"
+	opAccept     = "connection-metadata-accept"
+	opReject     = "connection-metadata-reject"
 	opAttempts   = "attempts"
 	opAttempt    = "attempt"
 	opSecretKey  = "rotate-secret-key"
 	opSealingKey = "rotate-sealing-key"
+	opBundle     = "support-bundle"
 )
 
-// NewServer makes a server of the bridge's operations; Service and Operations of d are
-// filled in.
+// maxConnection is the longest order that has a connection, in bytes: pasted metadata of
+// 1 MiB, in which every character may be escaped twice.
+const maxConnection = 5 << 20
+
+var large = control.Large{opCreate: maxConnection, opUpdate: maxConnection}
+
+// NewServer makes a server of the bridge's operations; Service, Operations and Large of d
+// are filled in.
 func NewServer(as func(by control.Caller) operator.Operations, d control.Deps) (*control.Server, error) {
-	d.Service, d.Operations = Service, operations(as)
+	d.Service, d.Operations, d.Large = Service, operations(as), large
 	return control.NewServer(d)
 }
 
@@ -55,6 +70,14 @@ func operations(as func(by control.Caller) operator.Operations) map[string]contr
 		opDelete:    takes(as, operator.Operations.DeleteConnection),
 		opRevisions: takes(as, operator.Operations.Revisions),
 		opRestore:   takes(as, operator.Operations.RestoreRevision),
+		opKeys:      takes(as, operator.Operations.SigningKeys),
+		opStage:     takes(as, operator.Operations.StageKey),
+		opPromote:   takes(as, operator.Operations.PromoteKey),
+		opRetire:    takes(as, operator.Operations.RetireKey),
+		opMetadata:  takes(as, operator.Operations.Metadata),
+		opRefresh:   takes(as, operator.Operations.RefreshMetadata),
+		opAccept:    takes(as, operator.Operations.AcceptMetadata),
+		opReject:    takes(as, operator.Operations.RejectMetadata),
 		opAttempts:  takes(as, operator.Operations.Attempts),
 		opAttempt:   takes(as, operator.Operations.Attempt),
 		opSecretKey: takes(as, func(o operator.Operations, ctx context.Context, _ none) (ownkeys.Rotation, error) {
@@ -62,6 +85,9 @@ func operations(as func(by control.Caller) operator.Operations) map[string]contr
 		}),
 		opSealingKey: takes(as, func(o operator.Operations, ctx context.Context, _ none) (operator.SealingKey, error) {
 			return o.RotateSealingKey(ctx)
+		}),
+		opBundle: takes(as, func(o operator.Operations, ctx context.Context, _ none) (operator.Bundle, error) {
+			return o.Bundle(ctx)
 		}),
 	}
 }
@@ -133,6 +159,46 @@ func (c Client) RestoreRevision(ctx context.Context, q operator.Restore) (operat
 	return control.Call[operator.Connection](ctx, c.Client, opRestore, q)
 }
 
+// SigningKeys implements operator.Operations.
+func (c Client) SigningKeys(ctx context.Context, q operator.Ref) (operator.SigningKeys, error) {
+	return control.Call[operator.SigningKeys](ctx, c.Client, opKeys, q)
+}
+
+// StageKey implements operator.Operations.
+func (c Client) StageKey(ctx context.Context, q operator.Ref) (operator.SigningKeys, error) {
+	return control.Call[operator.SigningKeys](ctx, c.Client, opStage, q)
+}
+
+// PromoteKey implements operator.Operations.
+func (c Client) PromoteKey(ctx context.Context, q operator.PromoteKey) (operator.SigningKeys, error) {
+	return control.Call[operator.SigningKeys](ctx, c.Client, opPromote, q)
+}
+
+// RetireKey implements operator.Operations.
+func (c Client) RetireKey(ctx context.Context, q operator.RetireKey) (operator.SigningKeys, error) {
+	return control.Call[operator.SigningKeys](ctx, c.Client, opRetire, q)
+}
+
+// Metadata implements operator.Operations.
+func (c Client) Metadata(ctx context.Context, q operator.MetadataRef) (operator.Metadata, error) {
+	return control.Call[operator.Metadata](ctx, c.Client, opMetadata, q)
+}
+
+// RefreshMetadata implements operator.Operations.
+func (c Client) RefreshMetadata(ctx context.Context, q operator.MetadataRef) (operator.Metadata, error) {
+	return control.Call[operator.Metadata](ctx, c.Client, opRefresh, q)
+}
+
+// AcceptMetadata implements operator.Operations.
+func (c Client) AcceptMetadata(ctx context.Context, q operator.MetadataRef) (operator.Metadata, error) {
+	return control.Call[operator.Metadata](ctx, c.Client, opAccept, q)
+}
+
+// RejectMetadata implements operator.Operations.
+func (c Client) RejectMetadata(ctx context.Context, q operator.MetadataRef) (operator.Metadata, error) {
+	return control.Call[operator.Metadata](ctx, c.Client, opReject, q)
+}
+
 // Attempts implements operator.Operations.
 func (c Client) Attempts(ctx context.Context, q operator.AttemptQuery) (operator.Attempts, error) {
 	return control.Call[operator.Attempts](ctx, c.Client, opAttempts, q)
@@ -151,4 +217,9 @@ func (c Client) RotateSecretKey(ctx context.Context) (ownkeys.Rotation, error) {
 // RotateSealingKey implements operator.Operations.
 func (c Client) RotateSealingKey(ctx context.Context) (operator.SealingKey, error) {
 	return control.Call[operator.SealingKey](ctx, c.Client, opSealingKey, struct{}{})
+}
+
+// Bundle implements operator.Operations.
+func (c Client) Bundle(ctx context.Context) (operator.Bundle, error) {
+	return control.Call[operator.Bundle](ctx, c.Client, opBundle, struct{}{})
 }

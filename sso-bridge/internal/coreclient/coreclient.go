@@ -64,6 +64,9 @@ func New(d Deps) (*Client, error) {
 	return &Client{timeout: d.Timeout, inner: inner}, nil
 }
 
+// Clock asks core for its time.
+func (c *Client) Clock(ctx context.Context) (time.Time, error) { return c.inner.Clock(ctx) }
+
 // CloseIdle ends connections that nobody uses.
 func (c *Client) CloseIdle() { c.inner.CloseIdle() }
 

@@ -4,6 +4,7 @@ package failure
 
 import (
 	"errors"
+	"net/url"
 	"unicode"
 	"unicode/utf8"
 
@@ -60,6 +61,16 @@ func (e *Error) With(field, value string) *Error {
 
 // Publicly changes the public code, for the codes that have two.
 func (e *Error) Publicly(public ssocode.Code) *Error { c := *e; c.Public = public; return &c }
+
+// HostOf gives the host of an address, which is all that a fact says of one: its path and
+// query may hold a secret. It is empty for what is no address.
+func HostOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
+}
 
 // Error implements error, for the log.
 func (e *Error) Error() string {

@@ -37,14 +37,24 @@ type Logins interface {
 	TestResult(ctx context.Context, ticket, cookie secret.Text) (login.Result, error)
 }
 
+// Metadata writes what we publish of ourselves for a connection.
+type Metadata interface {
+	// Describe gives the document and its entity tag (RFC 9110 section 8.8.3, with its
+	// quotes). It returns an error of kind fault.NotFound for a connection that is deleted,
+	// never was or is not of SAML, or a store failure.
+	Describe(ctx context.Context, connectionID string) (doc []byte, etag string, err error)
+}
+
 // Deps is what the handlers call; all fields are required. Public is the origin under
 // which browsers reach the bridge.
 type Deps struct {
-	Logins Logins
-	Limits *engine.Table
-	UI     *webui.Renderer
-	Public *url.URL
-	Now    func() time.Time
+	Logins   Logins
+	Metadata Metadata
+	Readers  *Readers
+	Limits   *engine.Table
+	UI       *webui.Renderer
+	Public   *url.URL
+	Now      func() time.Time
 }
 
 type api struct {
@@ -73,6 +83,9 @@ func (a *api) table() []row {
 		{method: http.MethodPost, path: "/sso/oidc/callback/:connection", limit: limits.CallbackAddr, page: true, handle: oidc},
 		{method: http.MethodGet, path: "/sso/oauth2/callback", limit: limits.CallbackAddr, page: true, handle: oauth2},
 		{method: http.MethodGet, path: "/sso/oauth2/callback/:connection", limit: limits.CallbackAddr, page: true, handle: oauth2},
+		{method: http.MethodPost, path: "/sso/saml/acs", limit: limits.CallbackAddr, page: true, handle: a.consume},
+		{method: http.MethodPost, path: "/sso/saml/acs/:connection", limit: limits.CallbackAddr, page: true, handle: a.consume},
+		{method: http.MethodGet, path: "/sso/saml/metadata/:connection", limit: limits.MetadataAddr, head: true, handle: a.metadata},
 		{method: http.MethodGet, path: "/sso/test/:ticket", limit: limits.ErrorAddr, page: true, handle: a.test},
 		{method: http.MethodGet, path: "/sso/error/:reference", limit: limits.ErrorAddr, head: true, page: true, handle: a.failure},
 		{method: http.MethodGet, path: "/sso/static/:name", handle: a.static},
@@ -82,7 +95,7 @@ func (a *api) table() []row {
 // Mount adds every row of the table to app. It fails when a row is incomplete, or when
 // app has a route that is not a row. What no row takes is 404, or 405 with Allow.
 func Mount(app *fiber.App, d Deps) error {
-	if d.Logins == nil || d.Limits == nil || d.UI == nil || d.Public == nil || d.Now == nil {
+	if d.Logins == nil || d.Metadata == nil || d.Readers == nil || d.Limits == nil || d.UI == nil || d.Public == nil || d.Now == nil {
 		return errors.New("httpapi: every dependency is required")
 	}
 	a := newAPI(d)

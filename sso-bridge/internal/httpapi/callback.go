@@ -33,7 +33,7 @@ const (
 
 // callback takes a provider's answer, from the query or, of response_mode form_post,
 // from the body; a POST's query is never looked at. No cookie is read: which browser
-// this is, core finds out (docs/specs/v1.0/server/sso.md, The login attempt).
+// this is, core finds out (docs/specs/v1.0/server/sso.md, Attempt).
 func (a *api) callback(protocol connection.Protocol) fiber.Handler {
 	return func(c *fiber.Ctx) error {
 		raw, err := answer(c)
@@ -54,6 +54,11 @@ func answer(c *fiber.Ctx) (string, error) {
 		}
 		return raw, nil
 	}
+	return form(c, maxAnswer)
+}
+
+// form reads a form of at most most bytes, as it was sent.
+func form(c *fiber.Ctx, most int) (string, error) {
 	// Encodings first: a compressed form is told apart from one of another type.
 	if enc := c.Get(fiber.HeaderContentEncoding); enc != "" && !strings.EqualFold(enc, "identity") {
 		return "", server.ErrUnsupportedMedia.Because(errEncoded)
@@ -61,7 +66,7 @@ func answer(c *fiber.Ctx) (string, error) {
 	if media, ok := wire.MediaType(c.Get(fiber.HeaderContentType)); !ok || media != fiber.MIMEApplicationForm {
 		return "", server.ErrUnsupportedMedia
 	}
-	body, err := server.Body(c, maxAnswer)
+	body, err := server.Body(c, most)
 	return string(body), err
 }
 
@@ -96,32 +101,35 @@ func read(raw string, protocol connection.Protocol) login.Arrival {
 	if err != nil {
 		a.Malformed = "encoding"
 	}
-	one := func(name string, most int) string {
-		found := values[name]
-		switch {
-		case len(found) == 0:
-			return ""
-		case len(found) > 1, len(found[0]) > most, !utf8.ValidString(found[0]):
-			if a.Malformed == "" {
-				a.Malformed = name
-			}
-			return ""
-		}
-		return strings.Clone(found[0])
-	}
-	a.Handle = one("state", secretLength)
-	a.Code = secret.New(one("code", maxCode))
-	a.Error = one("error", maxError)
+	a.Handle = one(&a, values, "state", secretLength)
+	a.Code = secret.New(one(&a, values, "code", maxCode))
+	a.Error = one(&a, values, "error", maxError)
 	if found := values["error_description"]; len(found) == 1 { // for the trace alone
 		a.Describe = strings.Clone(found[0][:min(len(found[0]), maxDescribe)])
 	}
 	if protocol == connection.OIDC {
-		a.Issuer, a.IssuerSent = one("iss", maxIssuer), len(values["iss"]) > 0
+		a.Issuer, a.IssuerSent = one(&a, values, "iss", maxIssuer), len(values["iss"]) > 0
 	}
 	if a.Malformed == "" && a.Code.IsZero() == (a.Error == "") {
 		a.Malformed = "code"
 	}
 	return a
+}
+
+// one gives a parameter that comes once, of at most most bytes of UTF-8; empty for none.
+// The name of the first that is otherwise is noted in a.
+func one(a *login.Arrival, values url.Values, name string, most int) string {
+	found := values[name]
+	switch {
+	case len(found) == 0:
+		return ""
+	case len(found) > 1, len(found[0]) > most, !utf8.ValidString(found[0]):
+		if a.Malformed == "" {
+			a.Malformed = name
+		}
+		return ""
+	}
+	return strings.Clone(found[0])
 }
 
 // secretLength is that of a handle: base64url of 32 bytes.

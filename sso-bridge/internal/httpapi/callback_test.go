@@ -9,7 +9,7 @@ import (
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/failure"
 )
 
-const form = "application/x-www-form-urlencoded"
+const formType = "application/x-www-form-urlencoded"
 
 func TestCallbacks(t *testing.T) {
 	for _, tc := range []struct {
@@ -19,9 +19,9 @@ func TestCallbacks(t *testing.T) {
 	}{
 		{name: "a code", method: "GET", target: "/sso/oidc/callback/corp?state=h&code=c&iss=https%3A%2F%2Fidp.example", handle: "h", code: "c", iss: "https://idp.example", path: "corp"},
 		{name: "a refusal at the shared address", method: "GET", target: "/sso/oidc/callback?state=h&error=access_denied&error_description=no", handle: "h", err: "access_denied"},
-		{name: "OIDC-19 form_post", method: "POST", target: "/sso/oidc/callback/corp", body: "state=h&code=c", media: form, handle: "h", code: "c", path: "corp"},
-		{name: "OIDC-19 a POST never takes from the query", method: "POST", target: "/sso/oidc/callback?state=q&code=q", body: "state=h&code=c", media: form + "; charset=utf-8", handle: "h", code: "c"},
-		{name: "OIDC-19 a POST with everything in the query", method: "POST", target: "/sso/oidc/callback?state=q&code=q", media: form, malformed: "code"},
+		{name: "OIDC-19 form_post", method: "POST", target: "/sso/oidc/callback/corp", body: "state=h&code=c", media: formType, handle: "h", code: "c", path: "corp"},
+		{name: "OIDC-19 a POST never takes from the query", method: "POST", target: "/sso/oidc/callback?state=q&code=q", body: "state=h&code=c", media: formType + "; charset=utf-8", handle: "h", code: "c"},
+		{name: "OIDC-19 a POST with everything in the query", method: "POST", target: "/sso/oidc/callback?state=q&code=q", media: formType, malformed: "code"},
 		{name: "OIDC-19 code twice", method: "GET", target: "/sso/oidc/callback?state=h&code=a&code=b", handle: "h", malformed: "code"},
 		{name: "OIDC-19 state twice", method: "GET", target: "/sso/oidc/callback?state=h&state=i&code=a", code: "a", malformed: "state"},
 		{name: "OIDC-19 iss twice", method: "GET", target: "/sso/oidc/callback?state=h&code=a&iss=x&iss=x", handle: "h", code: "a", malformed: "iss"},
@@ -59,8 +59,8 @@ func TestCallbacksThatCannotBeRead(t *testing.T) {
 	}{
 		{"another content type", "POST", "/sso/oidc/callback", "{}", []string{"Content-Type", "application/json"}, 415, failure.UnsupportedMedia},
 		{"no content type", "POST", "/sso/oidc/callback", "state=h", nil, 415, failure.UnsupportedMedia},
-		{"Content-Encoding", "POST", "/sso/oidc/callback", "state=h", []string{"Content-Type", form, "Content-Encoding", "gzip"}, 415, failure.ContentEncoding},
-		{"a body above the cap", "POST", "/sso/oidc/callback/corp", strings.Repeat("a", maxAnswer+1), []string{"Content-Type", form}, 413, failure.BodyTooLarge},
+		{"Content-Encoding", "POST", "/sso/oidc/callback", "state=h", []string{"Content-Type", formType, "Content-Encoding", "gzip"}, 415, failure.ContentEncoding},
+		{"a body above the cap", "POST", "/sso/oidc/callback/corp", strings.Repeat("a", maxAnswer+1), []string{"Content-Type", formType}, 413, failure.BodyTooLarge},
 		{"OIDC-19 a query above the cap", "GET", "/sso/oidc/callback?state=h&code=" + strings.Repeat("a", maxAnswer), "", nil, 413, failure.BodyTooLarge},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -73,7 +73,7 @@ func TestCallbacksThatCannotBeRead(t *testing.T) {
 	}
 	for _, target := range []string{"/sso/oauth2/callback", "/sso/oauth2/callback/gh"} {
 		t.Run("OIDC-19 POST "+target, func(t *testing.T) {
-			if got := ask(t, listener(t, &logins{}, public, nil), "POST", target, "state=h&code=c", "Content-Type", form); got.status != 405 {
+			if got := ask(t, listener(t, &logins{}, public, nil), "POST", target, "state=h&code=c", "Content-Type", formType); got.status != 405 {
 				t.Errorf("%d", got.status)
 			}
 		})

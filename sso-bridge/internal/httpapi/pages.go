@@ -6,7 +6,9 @@ import (
 	"bytes"
 	"errors"
 	"net/http"
+	"net/netip"
 	"net/url"
+	"strings"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -20,9 +22,26 @@ import (
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/webui"
 )
 
-// pagePolicy is the content security policy of every page: nothing inline, nothing from
-// elsewhere, no form, no frame.
+// pagePolicy is the content security policy of every page but one: nothing inline,
+// nothing from elsewhere, no form, no frame.
 const pagePolicy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+
+// leavePolicy is that of the page whose form goes to an identity provider. A browser
+// applies form-action to each redirect that follows, and where a provider redirects to is
+// its own affair: any address of https, and the provider's own one in a development on
+// loopback.
+func leavePolicy(address string) string {
+	action := "https:"
+	if u, err := url.Parse(address); err == nil && u.Scheme == "http" && isLoopback(u.Hostname()) {
+		action += " http://" + u.Host
+	}
+	return strings.Replace(pagePolicy, "form-action 'none'", "form-action "+action, 1)
+}
+
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
 
 // permissionsPolicy denies what no page of ours uses.
 const permissionsPolicy = "accelerometer=(), autoplay=(), camera=(), clipboard-read=(), display-capture=(), geolocation=(), gyroscope=(), microphone=(), midi=(), payment=(), usb=()"
@@ -43,7 +62,10 @@ func (a *api) start(c *fiber.Ctx) error {
 			Name: a.cookieName(), Value: d.TestCookie.Reveal(), Path: "/", MaxAge: testCookieLife, HTTPOnly: true, Secure: a.https, SameSite: fiber.CookieSameSiteLaxMode,
 		})
 	}
-	return redirect(c, http.StatusFound, d.URL)
+	if d.Post == nil {
+		return redirect(c, http.StatusFound, d.URL)
+	}
+	return a.render(c, http.StatusOK, webui.Leave{Destination: d.Destination})
 }
 
 // cookieName has __Host- on https, so that no sub-domain can plant the cookie.
@@ -142,6 +164,9 @@ func (a *api) render(c *fiber.Ctx, status int, v webui.View) error {
 		return fault.ErrInternal.Because(err)
 	}
 	quietly(c)
+	if leave, ok := v.(webui.Leave); ok {
+		c.Set(fiber.HeaderContentSecurityPolicy, leavePolicy(leave.URL))
+	}
 	c.Set(fiber.HeaderContentType, fiber.MIMETextHTMLCharsetUTF8)
 	return c.Status(status).Send(out.Bytes())
 }

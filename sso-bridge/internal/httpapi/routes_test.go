@@ -3,6 +3,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/dify-sso/dify-sso/pkg/audit"
 	"github.com/dify-sso/dify-sso/pkg/clientip"
+	"github.com/dify-sso/dify-sso/pkg/fault"
 	engine "github.com/dify-sso/dify-sso/pkg/limits"
 	"github.com/dify-sso/dify-sso/pkg/ratelimit"
 	"github.com/dify-sso/dify-sso/pkg/secret"
@@ -38,10 +40,15 @@ type logins struct {
 	arrivals []login.Arrival
 	refused  []failure.Code
 	down     error
+	postsTo  string // where the form of a SAML request goes; empty for provider
+	hold     func() // what Finish waits for
 }
+
+func (l *logins) at() string { return cmp.Or(l.postsTo, provider) }
 
 const (
 	ticket     = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+	postTicket = "DAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 	testTicket = "BAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 	cookie     = "CAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 	provider   = "https://idp.example/authorize?state=x"
@@ -52,10 +59,13 @@ func (l *logins) Start(_ context.Context, opener secret.Text, _ login.Visitor) (
 	switch opener.Reveal() {
 	case ticket:
 		if l.started++; l.started == 1 {
-			return login.Departure{URL: provider, Reference: reference}, nil
+			return login.Departure{Destination: login.Destination{URL: provider}, Reference: reference}, nil
 		}
+	case postTicket:
+		fields := []login.Field{{Name: "SAMLRequest", Value: secret.New("PHg+")}, {Name: "RelayState", Value: secret.New(ticket)}}
+		return login.Departure{Destination: login.Destination{URL: l.at(), Post: fields}, Reference: reference}, nil
 	case testTicket:
-		return login.Departure{URL: provider, Reference: reference, TestCookie: secret.New(cookie)}, nil
+		return login.Departure{Destination: login.Destination{URL: provider}, Reference: reference, TestCookie: secret.New(cookie)}, nil
 	}
 	if l.down != nil {
 		return login.Departure{Reference: reference}, failure.New(failure.StoreUnavailable).Because(l.down)
@@ -64,6 +74,9 @@ func (l *logins) Start(_ context.Context, opener secret.Text, _ login.Visitor) (
 }
 
 func (l *logins) Finish(_ context.Context, a login.Arrival) string {
+	if l.hold != nil {
+		l.hold()
+	}
 	l.arrivals = append(l.arrivals, a)
 	return after
 }
@@ -90,12 +103,35 @@ func (l *logins) TestResult(_ context.Context, opener, given secret.Text) (login
 	return login.Result{Reference: reference, Name: "Corp", Passed: true, Marked: true}, nil
 }
 
+// described publishes one connection.
+type described struct{}
+
+const (
+	document = "<EntityDescriptor/>"
+	tag      = `"0123abcd"`
+)
+
+func (described) Describe(_ context.Context, id string) ([]byte, string, error) {
+	switch id {
+	case "corp":
+		return []byte(document), tag, nil
+	case "down":
+		return nil, "", fault.ErrUnavailable
+	}
+	return nil, "", connection.ErrUnknown
+}
+
 type nowhere struct{}
 
 func (nowhere) Append(context.Context, ...audit.Event) error { return nil }
 
 // listener is a public listener before l, for an address.
 func listener(t *testing.T, l Logins, public string, overrides map[engine.Name]engine.Override) *fiber.App {
+	t.Helper()
+	return listenerWith(t, l, public, overrides, NewReaders(2, time.Millisecond))
+}
+
+func listenerWith(t *testing.T, l Logins, public string, overrides map[engine.Name]engine.Override, readers *Readers) *fiber.App {
 	t.Helper()
 	origin, err := url.Parse(public)
 	if err != nil {
@@ -114,7 +150,7 @@ func listener(t *testing.T, l Logins, public string, overrides map[engine.Name]e
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := Deps{Logins: l, Limits: table, UI: ui, Public: origin, Now: time.Now}
+	d := Deps{Logins: l, Metadata: described{}, Readers: readers, Limits: table, UI: ui, Public: origin, Now: time.Now}
 	page, isPage := Pages(d)
 	app, err := server.New(server.Config{Log: log, Now: time.Now, Addresses: clientip.New(nil), HSTS: origin.Scheme == "https", Page: page, IsPage: isPage, MaxHeaderBytes: 32 << 10})
 	if err != nil {
@@ -175,7 +211,7 @@ func TestWhatIsNoRoute(t *testing.T) {
 			})
 		}
 	}
-	for _, path := range []string{"/sso/logout", "/sso/oidc/logout", "/sso/oidc/backchannel", "/sso/oidc/frontchannel", "/sso/saml/slo", "/sso/saml/acs"} {
+	for _, path := range []string{"/sso/logout", "/sso/oidc/logout", "/sso/oidc/backchannel", "/sso/oidc/frontchannel"} {
 		for _, method := range []string{"GET", "POST"} {
 			t.Run("OIDC-36 "+method+" "+path, func(t *testing.T) {
 				if got := ask(t, app, method, path, ""); got.status != 404 {
@@ -199,7 +235,7 @@ func TestRoutesAndTableAreOne(t *testing.T) {
 	t.Run("SSO-07 a route that is no row keeps the service from starting", func(t *testing.T) {
 		app := fiber.New()
 		app.Get("/stray", a.static)
-		if err := Mount(app, Deps{Logins: &logins{}, Limits: &engine.Table{}, UI: &webui.Renderer{}, Public: &url.URL{}, Now: time.Now}); err == nil || !strings.Contains(err.Error(), "/stray has no row") {
+		if err := Mount(app, Deps{Logins: &logins{}, Metadata: described{}, Readers: NewReaders(0, 0), Limits: &engine.Table{}, UI: &webui.Renderer{}, Public: &url.URL{}, Now: time.Now}); err == nil || !strings.Contains(err.Error(), "/stray has no row") {
 			t.Errorf("%v", err)
 		}
 	})
@@ -209,6 +245,7 @@ func TestRoutesAndTableAreOne(t *testing.T) {
 var every = []string{
 	"GET /sso/start/" + ticket, "GET /sso/start/" + testTicket, "GET /sso/start/x", "GET /sso/oidc/callback?state=x&code=y", "GET /sso/oidc/callback/corp?state=x&code=y", "POST /sso/oidc/callback",
 	"GET /sso/oauth2/callback?state=x&code=y", "GET /sso/oauth2/callback/corp", "GET /sso/test/" + testTicket, "GET /sso/error/" + reference, "GET /sso/error/none", "GET /sso/static/none",
+	"GET /sso/start/" + postTicket, "POST /sso/saml/acs", "POST /sso/saml/acs/corp", "GET /sso/saml/acs", "GET /sso/saml/metadata/none", "GET /sso/saml/metadata/down",
 }
 
 func TestEveryAnswer(t *testing.T) {
@@ -227,7 +264,11 @@ func TestEveryAnswer(t *testing.T) {
 			if !strings.Contains(got.header.Get("Content-Security-Policy"), "frame-ancestors 'none'") {
 				t.Error("it may be framed")
 			}
-			if strings.Contains(got.header.Get("Content-Type"), "html") && got.header.Get("Content-Security-Policy") != pagePolicy {
+			policy := pagePolicy
+			if strings.HasSuffix(target, postTicket) {
+				policy = leavePolicy(provider)
+			}
+			if strings.Contains(got.header.Get("Content-Type"), "html") && got.header.Get("Content-Security-Policy") != policy {
 				t.Errorf("policy %q", got.header.Get("Content-Security-Policy"))
 			}
 		})
@@ -290,7 +331,7 @@ func TestHeadDecidesNothing(t *testing.T) {
 		if strings.HasPrefix(target, "/sso/error/") {
 			want = 200
 		}
-		if method != "GET" || target == "/sso/error/none" {
+		if method != "GET" || target == "/sso/error/none" || strings.HasPrefix(target, "/sso/saml/metadata/") {
 			continue
 		}
 		t.Run("SSO-47 HEAD "+target, func(t *testing.T) {

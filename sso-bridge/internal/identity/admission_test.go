@@ -174,7 +174,7 @@ func TestExplain(t *testing.T) {
 		for _, check := range r.Checks {
 			got = append(got, check.Name+" "+string(check.Verdict)+" "+string(check.Code))
 		}
-		want := []string{"issuer passed ", "subject passed ", "email failed email_missing", "email_domain_owner skipped ",
+		want := []string{"issuer_owner passed ", "subject passed ", "email failed email_missing", "email_domain_owner skipped ",
 			"email_verified skipped ", "allow.subjects failed policy_not_allowed"}
 		if !slices.Equal(got, want) {
 			t.Errorf("%q", got)

@@ -13,11 +13,14 @@ import (
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/failure"
 )
 
-// Owners tells whose a domain is.
+// Owners tells whose a domain and whose an issuer is. An error is a store that cannot be
+// asked, never an answer.
 type Owners interface {
-	// Owner gives the id of the connection that owns exactly this domain, or nothing. An
-	// error is a store that cannot be asked, never an answer.
+	// Owner gives the id of the connection that owns exactly this domain, or nothing.
 	Owner(ctx context.Context, domain string) (connectionID string, err error)
+	// IssuerOwner gives the id of the connection that exactly this issuer belongs to, be it
+	// deleted, or nothing.
+	IssuerOwner(ctx context.Context, issuer string) (connectionID string, err error)
 }
 
 const (
@@ -43,7 +46,7 @@ func Map(ctx context.Context, c Claims, connectionID string, cfg connection.Conf
 // Explain judges as Map does and gives each check.
 func Explain(ctx context.Context, c Claims, connectionID string, cfg connection.Config, owners Owners) Report {
 	w := walk{claims: c, id: connectionID, cfg: cfg}
-	w.issuer()
+	w.issuer(ctx, owners)
 	w.subject()
 	w.email(ctx, owners)
 	w.name()
@@ -80,18 +83,38 @@ func (w *walk) skip(name string) {
 
 // issuer holds the verified issuer against the configured one once more, so that no
 // provider of ours can hand on another connection's subjects.
-func (w *walk) issuer() {
+func (w *walk) issuer(ctx context.Context, owners Owners) {
 	expected, got := w.cfg.Issuer(w.id), w.claims.Issuer
 	if w.cfg.OIDC != nil && w.cfg.OIDC.Entra {
 		expected = strings.ReplaceAll(expected, connection.TenantPlaceholder, w.claims.Tenant)
 	}
 	var refusal *failure.Error
-	if got != expected || !connection.ValidIssuer(got, w.cfg.Protocol) {
-		refusal = failure.New(failure.OIDCIssuer).Showing(expected, got).With("where", "identity").With("expected", expected).With("got", got)
+	fits := got == expected
+	if w.cfg.SAML != nil && expected == "" {
+		// The provider's metadata has named it, and what was read first is pinned.
+		expected = pinnedIssuer
+		owner, err := owners.IssuerOwner(ctx, got)
+		if err != nil {
+			refusal = failure.New(failure.StoreUnavailable).With("op", "issuer owner").Because(err)
+		}
+		fits = owner == w.id && w.id != ""
+	}
+	if refusal == nil && (!fits || !connection.ValidIssuer(got, w.cfg.Protocol)) {
+		refusal = foreignIssuer(w.cfg.Protocol).Showing(expected, got).With("expected", expected).With("got", got)
 	}
 	if w.check(CheckIssuer, expected, got, refusal) {
 		w.report.Identity.Issuer = got
 	}
+}
+
+// pinnedIssuer stands for an issuer that no configuration names.
+const pinnedIssuer = "an issuer of this connection"
+
+func foreignIssuer(p connection.Protocol) *failure.Error {
+	if p == connection.SAML {
+		return failure.New(failure.SAMLIssuer)
+	}
+	return failure.New(failure.OIDCIssuer).With("where", "identity")
 }
 
 func (w *walk) subject() {

@@ -23,9 +23,15 @@ type owners map[string]string
 
 func (o owners) Owner(_ context.Context, domain string) (string, error) { return o[domain], nil }
 
+func (o owners) IssuerOwner(_ context.Context, issuer string) (string, error) { return o[issuer], nil }
+
 type brokenOwners struct{}
 
 func (brokenOwners) Owner(context.Context, string) (string, error) {
+	return "", errors.New("the database is gone")
+}
+
+func (brokenOwners) IssuerOwner(context.Context, string) (string, error) {
 	return "", errors.New("the database is gone")
 }
 

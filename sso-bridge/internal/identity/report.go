@@ -17,7 +17,7 @@ const (
 // The checks, in the order in which they are made. A rule that the connection does not
 // have is no check.
 const (
-	CheckIssuer        = "issuer"
+	CheckIssuer        = "issuer_owner"
 	CheckSubject       = "subject"
 	CheckEmail         = "email"
 	CheckEmailOwner    = "email_domain_owner"

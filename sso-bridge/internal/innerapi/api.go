@@ -93,6 +93,7 @@ func (a *api) admitted(r row) fiber.Handler {
 			a.refused(c, r, err)
 			return err
 		}
+		server.ContinueTrace(c)
 		if r.json {
 			if media, ok := wire.MediaType(c.Get(fiber.HeaderContentType)); !ok || media != fiber.MIMEApplicationJSON {
 				return server.ErrUnsupportedMedia

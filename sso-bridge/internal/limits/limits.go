@@ -8,11 +8,12 @@ import (
 	engine "github.com/dify-sso/dify-sso/pkg/limits"
 )
 
-// The policies of the bridge (docs/specs/v1.0/server/sso.md, The bridge's public routes).
+// The policies of the bridge (docs/specs/v1.0/server/sso.md, Routes of the bridge).
 // Each counts one address; where the counters cannot be asked, the request is refused.
 const (
 	StartAddr    engine.Name = "bridge.start.addr"
 	CallbackAddr engine.Name = "bridge.callback.addr"
+	MetadataAddr engine.Name = "bridge.metadata.addr"
 	ErrorAddr    engine.Name = "bridge.error.addr" // the pages that explain: of a failure, of a test
 )
 
@@ -21,6 +22,7 @@ func Policies() engine.Policies {
 	return engine.Policies{
 		engine.Of(StartAddr, 300, 5*time.Minute),
 		engine.Of(CallbackAddr, 120, time.Minute),
+		engine.Of(MetadataAddr, 60, time.Minute),
 		engine.Of(ErrorAddr, 60, time.Minute),
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"log/slog"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/dify-sso/dify-sso/pkg/fault"
 	"github.com/dify-sso/dify-sso/pkg/secret"
 	"github.com/dify-sso/dify-sso/pkg/ssocode"
+	"github.com/dify-sso/dify-sso/pkg/trace"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/connection"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/failure"
 )
@@ -33,6 +35,7 @@ func (s *Service) Begin(ctx context.Context, o Order) (Begun, error) {
 		return Begun{}, fault.Store(err)
 	}
 	a := s.newAttempt(c, o.Intent, o.RequestID)
+	trace.Of(ctx).Attempt(a.Reference)
 	handle, opener := secret.Random(), secret.Random()
 	a.Handle = secret.DigestOf(handle)
 	rec, err := s.draw(stateClaims{
@@ -67,12 +70,15 @@ func (s *Service) BeginTest(ctx context.Context, o TestOrder) (Begun, error) {
 	if c.Hash != c.Head {
 		return Begun{}, connection.ErrIncomplete.Hinted("Only the newest revision is tested.")
 	}
+	if o.NextKey && c.Config.Protocol != connection.SAML {
+		return Begun{}, connection.ErrIncomplete.Hinted("Only requests of SAML are signed with a staged key.")
+	}
 	a, opener := s.newAttempt(c, connection.Test, o.RequestID), secret.Random()
 	if err := s.Attempts.Create(ctx, a); err != nil {
 		return Begun{}, s.unavailable(ctx, "attempts", a, err)
 	}
 	t := ticket{Attempt: a.Reference, Test: &testOrder{
-		Connection: c.ID, Revision: c.Hash, Actor: o.Actor, ExpectRefusal: o.ExpectRefusal, Locale: o.Locale,
+		Connection: c.ID, Revision: c.Hash, Actor: o.Actor, ExpectRefusal: o.ExpectRefusal, NextKey: o.NextKey, Locale: o.Locale,
 	}}
 	if err := s.keep(ctx, Tickets, opener, t); err != nil {
 		return Begun{}, s.unavailable(ctx, "records", a, err)
@@ -99,7 +105,7 @@ func (s *Service) draw(c stateClaims) (record, error) {
 	if err != nil {
 		return record{}, fault.ErrInternal.Because(err)
 	}
-	return record{Envelope: message, Verifier: secret.Random(), Nonce: newNonce(), RequestedAt: s.Now()}, nil
+	return record{Envelope: message, Verifier: secret.Random(), Nonce: newNonce(), RequestID: newRequestID(), RequestedAt: s.Now()}, nil
 }
 
 // newNonce is 128 bits: it is compared, never guessed offline.
@@ -107,6 +113,14 @@ func newNonce() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:])
 	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// newRequestID is 128 bits behind the underscore that makes it an XML ID
+// (saml-core-2.0-os section 1.3.4).
+func newRequestID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:])
+	return "_" + hex.EncodeToString(b[:])
 }
 
 // keep seals a value under its opener and puts it where the opener's digest says.

@@ -137,34 +137,46 @@ func TestHandlesAreClaimedOnce(t *testing.T) {
 	t.Run("in process", func(t *testing.T) { claimedOnce(t, newWorld(t)) })
 }
 
-// claimedOnce posts one answer 50 times at once, to two services on the same stores.
-func claimedOnce(t *testing.T, w *world) {
-	b, handle := w.leave("acme")
+// posted is what became of one answer that was posted 50 times at once, to two services on
+// the same stores.
+func (w *world) posted(a login.Arrival) (locations []string) {
 	second := w.service(w.deps)
 	var mu sync.Mutex
-	var locations []string
 	atOnce(50, func(i int) {
-		s := []*login.Service{w.Service, second}[i%2]
-		location := s.Finish(t.Context(), answer("acme", handle))
+		location := []*login.Service{w.Service, second}[i%2].Finish(w.t.Context(), a)
 		mu.Lock()
 		defer mu.Unlock()
 		locations = append(locations, location)
 	})
-	t.Run("SSO-49 of 50 answers at once on two replicas one succeeds, the rest were already used", func(t *testing.T) {
-		won := 0
-		for _, location := range locations {
-			if strings.Contains(location, "sso_assertion") {
-				won++
-				if got := w.assertion(location); got.Attempt != b.Reference {
-					t.Errorf("%+v", got)
-				}
-				continue
+	return locations
+}
+
+// oneWon: one of them ended the attempt of b with an assertion, the rest were too late, and
+// the provider was asked once.
+func (w *world) oneWon(t *testing.T, locations []string, b login.Begun, asked *script) {
+	t.Helper()
+	won := 0
+	for _, location := range locations {
+		if strings.Contains(location, "sso_assertion") {
+			won++
+			if got := w.assertion(location); got.Attempt != b.Reference {
+				t.Errorf("%+v", got)
 			}
-			w.refused(location, failure.AttemptAlreadyUsed)
+			continue
 		}
-		if won != 1 || len(locations) != 50 || w.oidc.calls() != 1 {
-			t.Errorf("%d of %d succeeded, the provider was asked %d times", won, len(locations), w.oidc.calls())
-		}
+		w.refused(location, failure.AttemptAlreadyUsed)
+	}
+	if won != 1 || len(locations) != 50 || asked.calls() != 1 {
+		t.Errorf("%d of %d succeeded, the provider was asked %d times", won, len(locations), asked.calls())
+	}
+}
+
+// claimedOnce posts one answer 50 times at once.
+func claimedOnce(t *testing.T, w *world) {
+	b, handle := w.leave("acme")
+	locations := w.posted(answer("acme", handle))
+	t.Run("SSO-49 of 50 answers at once on two replicas one succeeds, the rest were already used", func(t *testing.T) {
+		w.oneWon(t, locations, b, w.oidc)
 		if n := len(w.events("sso.attempt_succeeded", b.Reference)); n != 1 {
 			t.Errorf("%d events", n)
 		}
@@ -191,9 +203,9 @@ func TestCrossedFlows(t *testing.T) {
 	}{{connection.OIDC, "acme", w.oidc}, {connection.OAuth2, "hub", w.oauth2}} {
 		t.Run("SSO-50 handle and code of two flows, "+string(p.protocol), func(t *testing.T) {
 			begin := func(code string) string {
-				p.from.send = func(r login.Request) (string, error) {
+				p.from.send = func(r login.Request) (login.Destination, error) {
 					verifiers[code] = r.Material.Verifier.Reveal()
-					return "https://idp.example/?state=" + r.State.Reveal(), nil
+					return login.Destination{URL: "https://idp.example/?state=" + r.State.Reveal()}, nil
 				}
 				_, handle := w.leave(p.id)
 				return handle
@@ -223,30 +235,32 @@ func TestConnectionsThatChangeMeanwhile(t *testing.T) {
 		"edited, not enabled": {func(c *connection.Serving) { c.Head = revision("b") }, ""},
 		"renamed":             {func(c *connection.Serving) { c.Name = "Anew" }, ""},
 	} {
-		if c.code != "" {
-			t.Run("OIDC-17 "+name+", and the answer is malformed: nothing of it was looked at", func(t *testing.T) {
+		for _, way := range ways {
+			if c.code != "" {
+				t.Run("OIDC-17 SAML-33 "+way.id+", "+name+", and the answer is malformed: nothing of it was looked at", func(t *testing.T) {
+					w := newWorld(t)
+					_, handle := w.leave(way.id)
+					w.registry.change(way.id, c.change)
+					a := way.arrive(way.id, handle)
+					a.Malformed = "code"
+					w.refused(w.Finish(t.Context(), a), c.code)
+				})
+			}
+			t.Run("SSO-51 "+way.id+", "+name+", at the callback", func(t *testing.T) {
 				w := newWorld(t)
-				_, handle := w.leave("acme")
-				w.registry.change("acme", c.change)
-				a := answer("acme", handle)
-				a.Malformed = "code"
-				w.refused(w.Finish(t.Context(), a), c.code)
+				_, handle := w.leave(way.id)
+				w.registry.change(way.id, c.change)
+				location := w.Finish(t.Context(), way.arrive(way.id, handle))
+				if c.code == "" {
+					w.assertion(location)
+					return
+				}
+				w.refused(location, c.code)
+				if w.oidc.calls()+w.saml.calls() != 0 {
+					t.Error("the answer was looked at")
+				}
 			})
 		}
-		t.Run("SSO-51 "+name+", at the callback", func(t *testing.T) {
-			w := newWorld(t)
-			_, handle := w.leave("acme")
-			w.registry.change("acme", c.change)
-			location := w.Finish(t.Context(), answer("acme", handle))
-			if c.code == "" {
-				w.assertion(location)
-				return
-			}
-			w.refused(location, c.code)
-			if w.oidc.calls() != 0 {
-				t.Error("the provider was asked")
-			}
-		})
 		t.Run("SSO-51 "+name+", at the start", func(t *testing.T) {
 			w := newWorld(t)
 			b := w.begin("acme")
@@ -257,10 +271,12 @@ func TestConnectionsThatChangeMeanwhile(t *testing.T) {
 		})
 	}
 	t.Run("SSO-51 gone without a trace", func(t *testing.T) {
-		w := newWorld(t)
-		_, handle := w.leave("acme")
-		delete(w.registry.of, "acme")
-		w.refused(w.Finish(t.Context(), answer("acme", handle)), failure.ConnectionChanged)
+		for _, way := range ways {
+			w := newWorld(t)
+			_, handle := w.leave(way.id)
+			delete(w.registry.of, way.id)
+			w.refused(w.Finish(t.Context(), way.arrive(way.id, handle)), failure.ConnectionChanged)
+		}
 	})
 }
 

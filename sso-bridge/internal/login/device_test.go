@@ -87,7 +87,8 @@ func TestALoginOfADevice(t *testing.T) {
 
 // traceFields are all that a trace may have.
 var traceFields = strings.Fields(`reference attempt_id request_id intent connection protocol preset revision created_at started_at returned_at finished_at state code
-	public_code steps browser address response_bytes algorithms issuer clock_skew_s auth_age_s acr claim_names claim_sizes group_count overage subject_hash
+	public_code steps browser address response_bytes xml_elements signed_parts algorithms certificate_fingerprint certificate_not_after
+	certificate_expired name_id_format metadata_digest issuer clock_skew_s auth_age_s acr claim_names claim_sizes group_count overage subject_hash
 	email_domain_hash expected got provider_host provider_status last_good cause mend`)
 
 func TestATraceHasNoOtherField(t *testing.T) {
@@ -181,8 +182,8 @@ func TestStartTickets(t *testing.T) {
 	})
 	t.Run("SSO-47 the provider cannot be reached: the attempt is over and says so", func(t *testing.T) {
 		w := newWorld(t)
-		w.oidc.send = func(login.Request) (string, error) {
-			return "", failure.New(failure.OIDCDiscovery).With("host", "idp.example")
+		w.oidc.send = func(login.Request) (login.Destination, error) {
+			return login.Destination{}, failure.New(failure.OIDCDiscovery).With("host", "idp.example")
 		}
 		b := w.begin("acme")
 		d, err := w.Start(t.Context(), ticketOf(b), firefox)

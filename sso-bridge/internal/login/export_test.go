@@ -11,6 +11,9 @@ import (
 // BrowserOf is browserOf for its table.
 var BrowserOf = browserOf
 
+// NewRequestID is newRequestID for its table.
+var NewRequestID = newRequestID
+
 // Planted seals a record whose envelope is given, as whoever has SECRET_KEY could.
 func (s *Service) Planted(handle, message string) (secret.Digest, []byte, error) {
 	return s.eras[0].seal(handle, record{Envelope: message, Verifier: secret.Random(), Nonce: newNonce(), RequestedAt: time.Unix(0, 0)})

@@ -151,9 +151,10 @@ func NetworkOf(address string) string {
 // seconds.
 const skewMatters = 30
 
-// differences names what changed between a connection's last success and a failure. It
-// names only what the failed attempt came far enough to show.
-func differences(good, now Attempt) []string {
+// differences names what changed between a connection's last success and a failure, of
+// which facts are the catalogue's. It names only what the failed attempt came far enough
+// to show.
+func differences(good, now Attempt, facts map[string]string) []string {
 	diff := []string{}
 	say := func(what string, changed bool) {
 		if changed && !slices.Contains(diff, what) {
@@ -161,22 +162,45 @@ func differences(good, now Attempt) []string {
 		}
 	}
 	g, n := good.Trace, now.Trace
-	say("configuration", good.Revision != now.Revision)
-	say("address", now.Code == failure.CallbackMismatch || g.ProviderHost != "" && n.ProviderHost != "" && g.ProviderHost != n.ProviderHost)
-	say("issuer", now.Code == failure.OIDCIssuer || g.Issuer != "" && n.Issuer != "" && g.Issuer != n.Issuer)
-	say("algorithm", now.Code == failure.OIDCAlgorithm || len(g.Algorithms) > 0 && len(n.Algorithms) > 0 && !slices.Equal(g.Algorithms, n.Algorithms))
-	say("skew", now.Code == failure.OIDCTime || g.ClockSkew != nil && n.ClockSkew != nil && abs(*n.ClockSkew-*g.ClockSkew) >= skewMatters)
-	say("acr", len(n.ClaimNames) > 0 && g.ACR != n.ACR)
-	switch now.Code {
-	case failure.OIDCTokenShape, failure.SubjectMalformed, failure.EmailMalformed, failure.EmailAmbiguous:
-		say("format", true)
+	other := func(g, n string) bool { return g != "" && n != "" && g != n }
+	others := func(g, n []string) bool { return len(g) > 0 && len(n) > 0 && !slices.Equal(g, n) }
+	if about, ok := aspects[now.Code]; ok {
+		say(about, true)
 	}
+	say("configuration", good.Revision != now.Revision)
+	say("address", other(g.ProviderHost, n.ProviderHost))
+	say("issuer", other(g.Issuer, n.Issuer))
+	say("certificate", other(g.CertificateFingerprint, n.CertificateFingerprint) || anotherKey(g, now.Code, facts))
+	say("signed parts", others(g.SignedParts, n.SignedParts))
+	say("algorithm", others(g.Algorithms, n.Algorithms))
+	say("format", other(g.NameIDFormat, n.NameIDFormat))
+	say("skew", g.ClockSkew != nil && n.ClockSkew != nil && abs(*n.ClockSkew-*g.ClockSkew) >= skewMatters)
+	say("acr", len(n.ClaimNames) > 0 && g.ACR != n.ACR)
 	if len(n.ClaimNames) > 0 {
 		for _, name := range g.ClaimNames {
 			say("claim gone: "+name, !slices.Contains(n.ClaimNames, name))
 		}
 	}
 	return diff
+}
+
+// aspects are the codes that say by themselves what is different.
+var aspects = map[failure.Code]string{
+	failure.CallbackMismatch: "address", failure.SAMLDestination: "address", failure.SAMLRecipient: "address",
+	failure.OIDCIssuer: "issuer", failure.SAMLIssuer: "issuer", failure.OIDCAudience: "audience", failure.SAMLAudience: "audience",
+	failure.SAMLCertificateExpired: "certificate", failure.SAMLSignatureMissing: "signed parts",
+	failure.OIDCAlgorithm: "algorithm", failure.SAMLWeakAlgorithm: "algorithm",
+	failure.OIDCTime: "skew", failure.SAMLTime: "skew", failure.SAMLContext: "acr",
+	failure.OIDCTokenShape: "format", failure.SubjectMalformed: "format", failure.EmailMalformed: "format", failure.EmailAmbiguous: "format",
+	failure.SAMLNameID: "format", failure.SAMLAttribute: "format",
+}
+
+// anotherKey reports whether a signature that does not verify is by another key than the
+// last good one. Its KeyInfo says so, which is no reason to trust anything and does to
+// explain; without one a new key is likelier than an altered message.
+func anotherKey(good Trace, code failure.Code, facts map[string]string) bool {
+	named := strings.ToLower(facts["keyinfo_fingerprint"])
+	return code == failure.SAMLSignatureInvalid && good.CertificateFingerprint != "" && (named == "" || !strings.HasPrefix(good.CertificateFingerprint, named))
 }
 
 func abs(f float64) float64 { return max(f, -f) }

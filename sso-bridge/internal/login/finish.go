@@ -6,11 +6,13 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/dify-sso/dify-sso/pkg/envelope"
 	"github.com/dify-sso/dify-sso/pkg/secret"
 	"github.com/dify-sso/dify-sso/pkg/ssocode"
+	"github.com/dify-sso/dify-sso/pkg/trace"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/connection"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/failure"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/identity"
@@ -24,11 +26,7 @@ func (s *Service) Finish(ctx context.Context, a Arrival) (location string) {
 	r := &callback{run: s.run(ctx, stepClaim, a.Visitor), arrival: a}
 	r.attempt.Trace.ResponseBytes = a.Bytes
 	if !isOpener(a.Handle) {
-		parameter := a.Malformed
-		if parameter == "" {
-			parameter = "state"
-		}
-		return r.strayed(failure.New(failure.CallbackMalformed).With("parameter", parameter))
+		return r.strayed(unopened(a))
 	}
 	if location, ok := r.claim(); !ok {
 		return location
@@ -37,6 +35,18 @@ func (s *Service) Finish(ctx context.Context, a Arrival) (location string) {
 		return r.refuse(failure.Of(err))
 	}
 	return r.succeed(r.report.Identity)
+}
+
+// unopened refuses an answer whose handle is none. Of SAML it is told apart: a company
+// portal sends such ones to whoever begins there (saml-profiles-2.0-os section 4.1.5).
+func unopened(a Arrival) *failure.Error {
+	switch {
+	case a.Malformed != "":
+		return failure.New(failure.CallbackMalformed).With("parameter", a.Malformed)
+	case a.Protocol == connection.SAML:
+		return failure.New(failure.SAMLUnsolicited).With("relay_state_length", strconv.Itoa(len(a.Handle)))
+	}
+	return failure.New(failure.CallbackMalformed).With("parameter", "state")
 }
 
 // Refuse notes a callback that cannot be read at all, such as a body too large, and
@@ -102,6 +112,7 @@ func (r *callback) claim() (location string, ok bool) {
 		return r.refuse(storeFailed("attempts", "claim", err)), false
 	}
 	r.attempt, r.claims, r.record = row, claims, rec
+	trace.Of(r.ctx).Attempt(row.Reference)
 	now := r.s.Now()
 	r.attempt.Trace.ReturnedAt, r.attempt.Trace.ResponseBytes = &now, bytes
 	r.notedVisitor()
@@ -163,11 +174,8 @@ func (r *callback) judge() (err error) {
 	if r.serving, err = r.run.serving(); err != nil {
 		return err
 	}
-	switch {
-	case a.Malformed != "":
-		return failure.New(failure.CallbackMalformed).With("parameter", a.Malformed)
-	case a.Code.IsZero() == (a.Error == ""):
-		return failure.New(failure.CallbackMalformed).With("parameter", "code")
+	if wrong := a.wrong(); wrong != "" {
+		return failure.New(failure.CallbackMalformed).With("parameter", wrong)
 	}
 	c := r.serving.Config
 	path := r.serving.ID
@@ -186,7 +194,7 @@ func (r *callback) judge() (err error) {
 		return err
 	}
 	r.next(stepProvider)
-	answer := Answer{Request: request, Code: a.Code, Error: a.Error, Description: a.Describe, Issuer: a.Issuer, IssuerSent: a.IssuerSent}
+	answer := Answer{Request: request, Code: a.Code, Error: a.Error, Description: a.Describe, Issuer: a.Issuer, IssuerSent: a.IssuerSent, Message: a.Message}
 	err = guarded(func() (err error) {
 		r.seen, err = provider.Verify(r.ctx, answer, &r.attempt.Trace)
 		return err
@@ -207,6 +215,21 @@ func (r *callback) judge() (err error) {
 			return f
 		}
 	})
+}
+
+// wrong names the parameter for which an answer is refused, or nothing.
+func (a Arrival) wrong() string {
+	switch {
+	case a.Malformed != "":
+		return a.Malformed
+	case a.Protocol == connection.SAML:
+		if a.Message.IsZero() {
+			return "SAMLResponse"
+		}
+	case a.Code.IsZero() == (a.Error == ""):
+		return "code"
+	}
+	return ""
 }
 
 // refuse ends the attempt, and sends the browser where its login began.
@@ -259,6 +282,11 @@ func (r *callback) succeed(who identity.Identity) (location string) {
 	}
 	if r.claims.Intent == connection.Test {
 		return r.concluded(nil)
+	}
+	if t := r.attempt.Trace; t.CertificateExpired && t.CertificateNotAfter != nil {
+		// Trust is in the key that is configured; that it is old is for the administrator.
+		r.s.Log.WarnContext(r.ctx, "the provider signs with a certificate that is over", "attempt", r.attempt.Reference, "connection", r.attempt.Connection,
+			"code", string(failure.SAMLCertificateExpired), "not_after", t.CertificateNotAfter.UTC().Format(time.RFC3339))
 	}
 	r.s.Log.InfoContext(r.ctx, "signed in", "attempt", r.attempt.Reference, "connection", r.attempt.Connection, "revision", short(r.attempt.Revision))
 	return r.s.back(r.attempt, url.Values{"sso_assertion": {assertion}})

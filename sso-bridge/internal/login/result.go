@@ -7,14 +7,12 @@ import (
 	"crypto/subtle"
 	"errors"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/dify-sso/dify-sso/pkg/fault"
 	"github.com/dify-sso/dify-sso/pkg/secret"
 	"github.com/dify-sso/dify-sso/pkg/ssocode"
-	"github.com/dify-sso/dify-sso/sso-bridge/internal/connection"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/failure"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/identity"
 )
@@ -116,6 +114,9 @@ func (r *callback) concluded(f *failure.Error) (location string) {
 	res := r.result(f)
 	if res.Passed {
 		err := r.s.Marker.MarkTested(ctx, r.attempt.Connection, r.attempt.Revision, r.record.Test.Actor, r.attempt.Reference, r.attempt.Trace.SubjectHash)
+		if err == nil && r.record.Test.NextKey {
+			err = r.markedKey(ctx)
+		}
 		if res.Marked = err == nil; err != nil {
 			r.log(ctx, storeFailed("connections", "mark", err))
 		}
@@ -127,6 +128,15 @@ func (r *callback) concluded(f *failure.Error) (location string) {
 		return r.s.errorPage(r.attempt.Reference)
 	}
 	return r.s.Public + "/sso/test/" + opener
+}
+
+// markedKey notes that the provider has taken a request of the staged key. Where nobody
+// keeps keys none was signed with one.
+func (r *callback) markedKey(ctx context.Context) error {
+	if r.s.KeyMarker == nil {
+		return nil
+	}
+	return r.s.KeyMarker.MarkTested(ctx, r.attempt.Connection)
 }
 
 // maxShownValue bounds one claim on the page, in characters.
@@ -168,92 +178,4 @@ func (r *callback) shownClaims() []ShownClaim {
 		})
 	}
 	return list
-}
-
-// probe is one check of a protocol: the refusals by which it fails, in their order.
-type probe struct {
-	name  string
-	of    []connection.Protocol // nil for both
-	codes []failure.Code
-}
-
-var probes = []probe{
-	{"the answer is this attempt's", nil, []failure.Code{failure.AttemptExpired, failure.AttemptAlreadyUsed, failure.AttemptEnvelope, failure.ConnectionChanged, failure.CallbackMalformed, failure.CallbackMismatch}},
-	{"the provider agreed", nil, []failure.Code{failure.OIDCDenied, failure.OIDCProviderError}},
-	{"the provider can be reached", nil, []failure.Code{failure.OIDCDiscovery, failure.OIDCKeys, failure.ProviderUnreachable, failure.ProviderCircuitOpen}},
-	{"the code was exchanged", nil, []failure.Code{failure.TokenEndpoint}},
-	{"an ID token came", []connection.Protocol{connection.OIDC}, []failure.Code{failure.IDTokenMissing, failure.OIDCTokenShape}},
-	{"algorithm", []connection.Protocol{connection.OIDC}, []failure.Code{failure.OIDCAlgorithm}},
-	{"signature", []connection.Protocol{connection.OIDC}, []failure.Code{failure.OIDCSignature}},
-	{"issuer", []connection.Protocol{connection.OIDC}, []failure.Code{failure.OIDCIssuer}},
-	{"audience", []connection.Protocol{connection.OIDC}, []failure.Code{failure.OIDCAudience}},
-	{"time", []connection.Protocol{connection.OIDC}, []failure.Code{failure.OIDCTime}},
-	{"nonce", []connection.Protocol{connection.OIDC}, []failure.Code{failure.OIDCNonce}},
-	{"hashes", []connection.Protocol{connection.OIDC}, []failure.Code{failure.OIDCHash}},
-	{"age of the sign-in", []connection.Protocol{connection.OIDC}, []failure.Code{failure.OIDCStale}},
-	{"strength of the sign-in", []connection.Protocol{connection.OIDC}, []failure.Code{failure.OIDCACR}},
-	{"profile", nil, []failure.Code{failure.UserinfoFailed, failure.OAuth2Profile, failure.UserinfoSubject}},
-}
-
-// identityCheck stands for the judge's checks where it was not asked.
-const identityCheck = "identity"
-
-// checks lists the protocol's checks, those before the one that refused as passed and
-// those after it as not reached, and then the judge's. A failure that is no check's,
-// such as a store that is down, leaves open what was reached.
-func (r *callback) checks(f *failure.Error) []Check {
-	var list []Check
-	verdict := Passed
-	if !r.judged && !slices.ContainsFunc(probes, func(p probe) bool { return slices.Contains(p.codes, f.Code) }) {
-		verdict = NotReached
-	}
-	c := r.serving.Config
-	for _, p := range probes {
-		if p.of != nil && !slices.Contains(p.of, c.Protocol) {
-			continue
-		}
-		check := Check{Name: p.name, Verdict: verdict}
-		check.Expected, check.Got = noted(p.name, c, r.attempt.Trace)
-		if !r.judged && slices.Contains(p.codes, f.Code) {
-			check.Verdict, verdict = Refused, NotReached
-			if f.Expected != "" || f.Got != "" {
-				check.Expected, check.Got = f.Expected, f.Got
-			}
-		}
-		list = append(list, check)
-	}
-	if !r.judged {
-		return append(list, Check{Name: identityCheck, Verdict: NotReached})
-	}
-	for _, c := range r.report.Checks {
-		check := Check{Name: c.Name, Expected: shown(c.Expected, maxShownValue), Got: shown(c.Got, maxShownValue), Verdict: Passed}
-		switch c.Verdict {
-		case identity.Failed:
-			check.Verdict = Refused
-		case identity.Skipped:
-			check.Verdict = NotReached
-		}
-		list = append(list, check)
-	}
-	return list
-}
-
-// noted gives what a check compared, where connection and trace tell it.
-func noted(check string, c connection.Config, t Trace) (expected, got string) {
-	if c.OIDC == nil {
-		return "", ""
-	}
-	switch check {
-	case "issuer":
-		return c.OIDC.Issuer, t.Issuer
-	case "algorithm":
-		return strings.Join(c.OIDC.Algorithms, " "), strings.Join(t.Algorithms, " ")
-	case "strength of the sign-in":
-		return strings.Join(c.OIDC.ACRValues, " "), t.ACR
-	case "time":
-		if t.ClockSkew != nil {
-			return "at most 60 s", strconv.FormatFloat(*t.ClockSkew, 'f', -1, 64) + " s"
-		}
-	}
-	return "", ""
 }

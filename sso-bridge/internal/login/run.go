@@ -15,6 +15,7 @@ import (
 	"github.com/dify-sso/dify-sso/pkg/audit"
 	"github.com/dify-sso/dify-sso/pkg/canon"
 	"github.com/dify-sso/dify-sso/pkg/ssocode"
+	"github.com/dify-sso/dify-sso/pkg/trace"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/connection"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/failure"
 )
@@ -65,11 +66,19 @@ func (r *run) fail(f *failure.Error) {
 	defer cancel()
 	if a.Connection != "" {
 		if good, err := r.s.Attempts.LastGood(ctx, a.Connection); err == nil {
-			a.Trace.LastGood = &LastGood{Reference: good.Reference, Diff: differences(good, *a)}
+			a.Trace.LastGood = &LastGood{Reference: good.Reference, Diff: differences(good, *a, factsOf(f))}
 		}
 	}
 	r.log(ctx, f)
-	if err := r.move(ctx, StateFailed, r.failed(f)); err != nil {
+	events := []audit.Details{r.failed(f)}
+	switch f.Code {
+	case failure.SAMLReplay:
+		events = append(events, replayRefused{Attempt: a.Reference})
+	case failure.SAMLWeakAlgorithm:
+		facts := factsOf(f)
+		events = append(events, weakAlgorithmRefused{Attempt: a.Reference, Connection: a.Connection, Algorithm: facts["algorithm"], KeyBits: facts["key_bits"]})
+	}
+	if err := r.move(ctx, StateFailed, events...); err != nil {
 		r.unnoted(ctx, err)
 	}
 }
@@ -90,6 +99,7 @@ func (r *run) stray(f *failure.Error) (reference string) {
 	}
 	r.attempt.Trace.ResponseBytes = known.Trace.ResponseBytes
 	r.notedVisitor()
+	trace.Of(r.ctx).Attempt(r.attempt.Reference)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), noteLimit)
 	defer cancel()
 	r.log(ctx, f)

@@ -45,7 +45,12 @@ type Marker interface {
 	MarkTested(ctx context.Context, connectionID, hash, by, reference, subjectHash string) error
 }
 
-// Deps is what a Service needs. All fields are required but FormerKey.
+// KeyMarker notes that a test signed with the connection's staged key has passed.
+type KeyMarker interface {
+	MarkTested(ctx context.Context, connectionID string) error
+}
+
+// Deps is what a Service needs. All fields are required but FormerKey and KeyMarker.
 type Deps struct {
 	Records     Records
 	Attempts    Attempts
@@ -53,7 +58,9 @@ type Deps struct {
 	Providers   map[connection.Protocol]Provider
 	Judge       Judge
 	Marker      Marker
-	Keys        *keyset.Ring
+	// KeyMarker is nil where no protocol signs with keys of a connection.
+	KeyMarker KeyMarker
+	Keys      *keyset.Ring
 	// SecretKey is the bridge's SECRET_KEY; FormerKey the one before it, if any, for
 	// logins that were under way.
 	SecretKey secret.Text
@@ -128,8 +135,10 @@ type TestOrder struct {
 	Actor      string
 	// ExpectRefusal: the test passes when the rules of admission refuse the tester.
 	ExpectRefusal bool
-	Locale        string
-	RequestID     string
+	// NextKey signs the request with the connection's staged key.
+	NextKey   bool
+	Locale    string
+	RequestID string
 }
 
 // Begun is a login that waits for its browser.
@@ -149,7 +158,7 @@ type Visitor struct {
 // Departure is where a browser goes that spent a start ticket. TestCookie is set for a
 // connection test alone. Reference is set beside a refusal as well.
 type Departure struct {
-	URL        string
+	Destination
 	Reference  string
 	TestCookie secret.Text
 }
@@ -158,7 +167,8 @@ type Departure struct {
 type Arrival struct {
 	Protocol connection.Protocol
 	// Path is the connection's id at the end of the address, empty at the shared one.
-	Path       string
+	Path string
+	// Handle is the state, of SAML the whole RelayState.
 	Handle     string
 	Code       secret.Text
 	Error      string
@@ -166,6 +176,8 @@ type Arrival struct {
 	Issuer     string
 	IssuerSent bool
 	Visitor    Visitor
+	// Message is a SAMLResponse, as it stood in the form.
+	Message secret.Text
 	// Bytes is the size of the answer.
 	Bytes int
 	// Malformed refuses the answer after its handle has been claimed: the name of the
@@ -182,11 +194,21 @@ type Failed struct {
 	Known  bool // false: no failure has this reference
 }
 
-// CallbackURL is the address to which a connection's provider answers.
+// CallbackURL is the address to which a connection's provider answers: of SAML the
+// assertion consumer service.
 func CallbackURL(public string, s connection.Serving) string {
 	address := public + "/sso/" + string(s.Config.Protocol) + "/callback"
+	if s.Config.Protocol == connection.SAML {
+		address = public + "/sso/saml/acs"
+	}
 	if s.Config.Callback == connection.CallbackShared {
 		return address
 	}
 	return address + "/" + s.ID
+}
+
+// MetadataURL is the address of our metadata for a SAML connection, which is our entity id
+// as well where the connection names no other.
+func MetadataURL(public, connectionID string) string {
+	return public + "/sso/saml/metadata/" + connectionID
 }

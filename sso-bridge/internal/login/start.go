@@ -13,6 +13,7 @@ import (
 	"github.com/dify-sso/dify-sso/pkg/audit"
 	"github.com/dify-sso/dify-sso/pkg/envelope"
 	"github.com/dify-sso/dify-sso/pkg/secret"
+	"github.com/dify-sso/dify-sso/pkg/trace"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/connection"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/failure"
 )
@@ -46,6 +47,7 @@ func (s *Service) Start(ctx context.Context, opener secret.Text, v Visitor) (Dep
 	if _, err := s.open(link, sealed, &t); err != nil {
 		return r.stranded(failure.New(failure.AttemptEnvelope).With("reason", "ticket"))
 	}
+	trace.Of(ctx).Attempt(t.Attempt)
 	r.attempt, err = s.Attempts.ByReference(ctx, t.Attempt)
 	switch {
 	case errors.Is(err, ErrNoAttempt):
@@ -84,7 +86,7 @@ func (r *run) depart(t ticket) (Departure, error) {
 		return d, err
 	}
 	err = guarded(func() (err error) {
-		d.URL, err = provider.Address(r.ctx, request)
+		d.Destination, err = provider.Address(r.ctx, request)
 		return err
 	})
 	if err != nil {
@@ -204,6 +206,7 @@ func (r *run) request(c connection.Serving, handle string, rec record) (Request,
 	}
 	return Request{
 		Serving: c, State: secret.New(handle), RedirectURI: CallbackURL(r.s.Public, c), Shared: shared, Material: rec.material(),
+		NextKey: rec.Test != nil && rec.Test.NextKey,
 	}, nil
 }
 

@@ -56,6 +56,7 @@ type record struct {
 	Envelope    string     `json:"envelope"`
 	Verifier    string     `json:"verifier"`
 	Nonce       string     `json:"nonce"`
+	RequestID   string     `json:"request_id"`
 	RequestedAt time.Time  `json:"requested_at"`
 	ForceAuthn  bool       `json:"force_authn,omitempty"`
 	Locale      string     `json:"locale,omitempty"`
@@ -65,7 +66,7 @@ type record struct {
 
 func (r record) material() Material {
 	return Material{
-		Verifier: secret.New(r.Verifier), Nonce: secret.New(r.Nonce), RequestedAt: r.RequestedAt,
+		Verifier: secret.New(r.Verifier), Nonce: secret.New(r.Nonce), RequestID: r.RequestID, RequestedAt: r.RequestedAt,
 		ForceAuthn: r.ForceAuthn, Locale: r.Locale, LoginHint: r.LoginHint,
 	}
 }
@@ -83,6 +84,7 @@ type testOrder struct {
 	Revision      string `json:"revision"`
 	Actor         string `json:"actor"`
 	ExpectRefusal bool   `json:"expect_refusal,omitempty"`
+	NextKey       bool   `json:"next_key,omitempty"`
 	Locale        string `json:"locale,omitempty"`
 }
 
@@ -158,6 +160,9 @@ func (s *Service) open(opener string, sealed []byte, into any) (era, error) {
 	}
 	return era{}, errUnsealed
 }
+
+// IsHandle reports whether a text has the form of a handle.
+func IsHandle(text string) bool { return isOpener(text) }
 
 // isOpener reports whether a text has the form of a ticket or a handle.
 func isOpener(text string) bool {

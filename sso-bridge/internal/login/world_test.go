@@ -24,6 +24,7 @@ import (
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/connection"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/failure"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/identity"
+	"github.com/dify-sso/dify-sso/sso-bridge/internal/idpmetadata"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/login"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/memstore"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/sqlstore"
@@ -115,17 +116,17 @@ type script struct {
 	mu     sync.Mutex
 	asked  int
 	verify func(a login.Answer, t *login.Trace) (identity.Claims, error)
-	send   func(r login.Request) (string, error)
+	send   func(r login.Request) (login.Destination, error)
 	last   login.Answer
 }
 
-func (p *script) Address(_ context.Context, r login.Request) (string, error) {
+func (p *script) Address(_ context.Context, r login.Request) (login.Destination, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.send != nil {
 		return p.send(r)
 	}
-	return "https://idp.example/authorize?state=" + r.State.Reveal() + "&redirect_uri=" + url.QueryEscape(r.RedirectURI), nil
+	return login.Destination{URL: "https://idp.example/authorize?state=" + r.State.Reveal() + "&redirect_uri=" + url.QueryEscape(r.RedirectURI)}, nil
 }
 
 func (p *script) Verify(_ context.Context, a login.Answer, t *login.Trace) (identity.Claims, error) {
@@ -156,6 +157,8 @@ type nobody struct{}
 
 func (nobody) Owner(context.Context, string) (string, error) { return "", nil }
 
+func (nobody) IssuerOwner(context.Context, string) (string, error) { return "", nil }
+
 // mark is a tested revision.
 type mark struct{ id, hash, by, reference, subject string }
 
@@ -169,6 +172,7 @@ type world struct {
 	registry *registry
 	oidc     *script
 	oauth2   *script
+	saml     *script
 	refuse   *failure.Error // of the judge
 	marks    []mark
 	log      *bytes.Buffer
@@ -189,16 +193,21 @@ func newWorld(t *testing.T) *world {
 
 func newWorldOn(t *testing.T, clock *storetest.Clock, records login.Records, db sqldb.DB) *world {
 	t.Helper()
-	w := &world{t: t, clock: clock, db: db, faults: &faulttest.Faults{}, records: records, log: &bytes.Buffer{}, oidc: &script{}, oauth2: &script{}}
+	w := &world{t: t, clock: clock, db: db, faults: &faulttest.Faults{}, records: records, log: &bytes.Buffer{}, oidc: &script{}, oauth2: &script{}, saml: &script{}}
 	w.oidc.verify = func(_ login.Answer, t *login.Trace) (identity.Claims, error) {
 		t.ProviderHost, t.Algorithms = "idp.example", []string{"RS256"}
 		return ada(), nil
 	}
 	w.oauth2.verify = w.oidc.verify
+	w.saml.verify = func(_ login.Answer, t *login.Trace) (identity.Claims, error) {
+		t.ProviderHost, t.Algorithms = "idp.example", []string{"rsa-sha256", "sha256"}
+		return ada(), nil
+	}
 	w.registry = &registry{of: map[string]connection.Serving{}}
 	w.add("acme", connection.OIDC)
 	w.add("other", connection.OIDC)
 	w.add("hub", connection.OAuth2)
+	w.add("corp", connection.SAML)
 	logger := slog.New(slog.NewJSONHandler(w.log, nil))
 	recorder, err := audit.NewRecorder(sqlaudit.Table{DB: db, Name: "sso_audit_events"}, logger)
 	if err != nil {
@@ -206,7 +215,7 @@ func newWorldOn(t *testing.T, clock *storetest.Clock, records login.Records, db 
 	}
 	w.deps = login.Deps{
 		Records: storetest.FaultyRecords(records, w.faults), Attempts: storetest.FaultyAttempts(sqlstore.Attempts{DB: db}, w.faults), Connections: w.registry,
-		Providers: map[connection.Protocol]login.Provider{connection.OIDC: w.oidc, connection.OAuth2: w.oauth2},
+		Providers: map[connection.Protocol]login.Provider{connection.OIDC: w.oidc, connection.OAuth2: w.oauth2, connection.SAML: w.saml},
 		Judge: func(ctx context.Context, c identity.Claims, serving connection.Serving) identity.Report {
 			r := identity.Explain(ctx, c, serving.ID, serving.Config, nobody{})
 			if w.refuse != nil {
@@ -239,6 +248,11 @@ func (w *world) add(id string, p connection.Protocol) {
 	}
 	if p == connection.OIDC {
 		c.Config.OIDC = &connection.OIDCConfig{Issuer: "https://idp.example", Algorithms: []string{"RS256"}}
+	}
+	if p == connection.SAML {
+		c.Config.SAML = &connection.SAMLConfig{
+			IdP: &idpmetadata.IdP{EntityID: "https://idp.example", Redirect: "https://idp.example/sso"}, Signed: connection.SignedEither, ExpiredCertificates: connection.ExpiredWarn,
+		}
 	}
 	w.registry.of[id] = c
 }

@@ -16,6 +16,8 @@ type nobody struct{}
 
 func (nobody) Owner(context.Context, string) (string, error) { return "", nil }
 
+func (nobody) IssuerOwner(context.Context, string) (string, error) { return "", nil }
+
 // good gives the peer the profile of a person at GitHub who can be admitted.
 func good(p *peer) {
 	p.get["/user"] = reply{body: `{"login":"ada","id":583231,"name":"Ada Lovelace","email":"shown@elsewhere.example"}`}

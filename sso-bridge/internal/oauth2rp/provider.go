@@ -50,20 +50,20 @@ func New(d Deps) (*Provider, error) {
 const stepFresh = "force_authn_ignored"
 
 // Address gives the authorization request (RFC 6749 section 4.1.1).
-func (p *Provider) Address(_ context.Context, r login.Request) (string, error) {
+func (p *Provider) Address(_ context.Context, r login.Request) (login.Destination, error) {
 	c := r.Serving.Config.OAuth2
 	if c == nil {
-		return "", failure.New(failure.Internal).Because(errors.New("oauth2rp: the connection has another protocol"))
+		return login.Destination{}, failure.New(failure.Internal).Because(errors.New("oauth2rp: the connection has another protocol"))
 	}
 	if r.Shared {
-		return "", mixable(r)
+		return login.Destination{}, mixable(r)
 	}
 	var options []oauth2.AuthCodeOption
 	if pkce(c) {
 		options = append(options, oauth2.S256ChallengeOption(r.Material.Verifier.Reveal()))
 	}
 	request := oauth2.Config{ClientID: c.ClientID, RedirectURL: r.RedirectURI, Scopes: c.Scopes, Endpoint: oauth2.Endpoint{AuthURL: c.AuthorizationURL}}
-	return request.AuthCodeURL(r.State.Reveal(), options...), nil
+	return login.Destination{URL: request.AuthCodeURL(r.State.Reveal(), options...)}, nil
 }
 
 // mixable refuses an answer at an address that other connections have too: nothing in it

@@ -161,10 +161,11 @@ func wants(t *testing.T, refusal *failure.Error, want failure.Code) {
 func TestAddress(t *testing.T) {
 	p := newPeer(t)
 	ask := func(edit ...func(*login.Answer)) url.Values {
-		raw, err := provider(t).Address(t.Context(), p.answer(edit...).Request)
+		to, err := provider(t).Address(t.Context(), p.answer(edit...).Request)
 		if err != nil {
 			t.Fatal(err)
 		}
+		raw := to.URL
 		u, err := url.Parse(raw)
 		if err != nil || !strings.HasPrefix(raw, p.URL+"/authorize?") {
 			t.Fatal(raw, err)
@@ -325,7 +326,7 @@ func TestASharedCallback(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if address != "" || len(p.requests) != 0 {
+		if address.URL != "" || len(p.requests) != 0 {
 			t.Error("the provider was asked")
 		}
 	})

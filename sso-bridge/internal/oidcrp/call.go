@@ -4,7 +4,6 @@ package oidcrp
 
 import (
 	"errors"
-	"net/url"
 	"strconv"
 
 	"github.com/dify-sso/dify-sso/pkg/egress"
@@ -55,7 +54,7 @@ func unread(code failure.Code, err error) *failure.Error {
 
 // answered refuses a status.
 func answered(code failure.Code, address string, status int) *failure.Error {
-	return withStatus(failure.New(code).With("host", hostOf(address)).With("phase", "status"), status)
+	return withStatus(failure.New(code).With("host", failure.HostOf(address)).With("phase", "status"), status)
 }
 
 func withStatus(f *failure.Error, status int) *failure.Error {
@@ -63,12 +62,4 @@ func withStatus(f *failure.Error, status int) *failure.Error {
 		return f
 	}
 	return f.With("status", strconv.Itoa(status))
-}
-
-func hostOf(address string) string {
-	u, err := url.Parse(address)
-	if err != nil {
-		return ""
-	}
-	return u.Hostname()
 }

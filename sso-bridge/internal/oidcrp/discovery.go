@@ -4,11 +4,8 @@ package oidcrp
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"net/url"
-	"runtime/debug"
-	"strings"
 	"sync"
 	"time"
 
@@ -18,6 +15,8 @@ import (
 	"github.com/dify-sso/dify-sso/pkg/wire"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/connection"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/failure"
+	"github.com/dify-sso/dify-sso/sso-bridge/internal/flight"
+	"github.com/dify-sso/dify-sso/sso-bridge/internal/login"
 )
 
 const (
@@ -28,25 +27,28 @@ const (
 	maxSources = 1000
 )
 
-// Held is a change of a discovery document that waits for a review: an endpoint that
-// moved to another host, to which codes and secrets would be sent. The endpoints known
-// before it go on serving.
-type Held struct {
-	Endpoint string // its name in the discovery document
-	From, To string // hosts; From is empty for an endpoint that is new
-	At       time.Time
+// Pins keep what every process of an installation takes for a provider's endpoints;
+// *idpsource.Service does. Every error is a *failure.Error.
+type Pins interface {
+	// Pinned gives what serves of a connection's discovery address; the zero time when none
+	// was read yet.
+	Pinned(ctx context.Context, connectionID, source string) (connection.Discovered, error)
+	// Settle takes note of a document that is acceptable and gives what serves from now on:
+	// of one with an endpoint that moved to another host that is the former, until a person
+	// has decided. A document that did not settle is not used. With insist one that was
+	// rejected before waits again.
+	Settle(ctx context.Context, connectionID, source string, found connection.Discovered, insist bool) (connection.Discovered, error)
 }
 
-// source is what is known of one provider: its endpoints and keys. It lives in this
-// process; a restart pins what it reads first.
+// source is what this process knows of one provider: its keys, and the endpoints that
+// served last.
 type source struct {
 	flight singleflight.Group
 
 	mu        sync.Mutex
 	endpoints *connection.OIDCEndpoints
-	readAt    time.Time // when the endpoints were last confirmed
+	readAt    time.Time // when the endpoints were last confirmed, by any process
 	triedAt   time.Time
-	held      *Held
 	keys      keyState
 }
 
@@ -65,32 +67,32 @@ func (p *Provider) sourceOf(connectionID, issuer string) *source {
 	return s
 }
 
-// Held gives the change that waits for a review on a connection's issuer.
-func (p *Provider) Held(connectionID, issuer string) (Held, bool) {
-	s := p.sourceOf(connectionID, issuer)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.held == nil {
-		return Held{}, false
-	}
-	return *s.held, true
-}
-
-// discover finds the endpoints: configured, remembered, or read.
+// discover finds the endpoints: configured, pinned, or read.
 func (x *exchange) discover(ctx context.Context) error {
 	if e := x.oidc.Endpoints; e != nil {
 		x.endpoints = *e
 		return x.judge(*e)
 	}
+	known, err := x.pinned(ctx)
 	s, now := x.source, x.Now()
 	s.mu.Lock()
-	known, age, rested := s.endpoints, now.Sub(s.readAt), now.Sub(s.triedAt) >= restAfter
+	age, rested := now.Sub(s.readAt), now.Sub(s.triedAt) >= restAfter
 	s.mu.Unlock()
+	if err != nil {
+		// What the provider says now could not be compared with what was reviewed.
+		if known == nil || age >= lastGood {
+			return err
+		}
+		x.Log.WarnContext(ctx, "the pinned endpoints of a provider cannot be looked up, those that this process knows serve",
+			"connection", x.request.Serving.ID, "code", string(failure.Of(err).Code), "age", age.String())
+		x.endpoints = *known
+		return nil
+	}
 	if known != nil && (age < freshFor || age < lastGood && !rested) {
 		x.endpoints = *known
 		return nil
 	}
-	found, err := shared(ctx, &s.flight, "discovery", x.readDiscovery)
+	found, err := shared(ctx, &s.flight, "discovery", func(ctx context.Context) (connection.OIDCEndpoints, error) { return x.readDiscovery(ctx, false) })
 	switch {
 	case err == nil:
 		x.endpoints = found
@@ -104,37 +106,54 @@ func (x *exchange) discover(ctx context.Context) error {
 	return err
 }
 
-// shared lets logins that need the same document wait for one call. The call outlives
-// whoever began it, for others wait too; the client bounds its time. It runs in a goroutine
-// that no login's recovery reaches: a panic in it is its error.
-func shared[T any](ctx context.Context, g *singleflight.Group, name string, do func(context.Context) (T, error)) (T, error) {
-	var none T
-	select {
-	case r := <-g.DoChan(name, func() (v any, err error) {
-		defer func() {
-			if p := recover(); p != nil {
-				// The value may hold what came; its type and the stack do not.
-				err = failure.New(failure.Internal).Because(fmt.Errorf("panic of type %T\n%s", p, debug.Stack()))
-			}
-		}()
-		return do(context.WithoutCancel(ctx))
-	}):
-		if r.Err != nil {
-			return none, r.Err
+// pinned gives the endpoints that serve, and nil for none that are acceptable. With an error
+// they are those that this process has used last.
+func (x *exchange) pinned(ctx context.Context) (*connection.OIDCEndpoints, error) {
+	s := x.source
+	pin, err := x.Pins.Pinned(ctx, x.request.Serving.ID, x.oidc.DiscoveryAddress())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case err != nil:
+	case pin.At.IsZero():
+		s.endpoints = nil
+	default:
+		s.endpoints = &pin.Endpoints
+		// A document of another issuer says nothing of this one's age.
+		if pin.Issuer == x.oidc.Issuer && pin.At.After(s.readAt) {
+			s.readAt = pin.At
 		}
-		return r.Val.(T), nil
-	case <-ctx.Done():
-		return none, failure.New(failure.ProviderUnreachable).With("phase", "timeout").Because(ctx.Err())
 	}
+	if s.endpoints == nil || x.judge(*s.endpoints) != nil {
+		return nil, err
+	}
+	return s.endpoints, err
 }
 
-// readDiscovery reads the document and decides what serves from now on.
-func (x *exchange) readDiscovery(ctx context.Context) (connection.OIDCEndpoints, error) {
+// Rediscover reads a connection's discovery document now, for a person who asks. One that
+// was rejected before waits again. Every error is a *failure.Error.
+func (p *Provider) Rediscover(ctx context.Context, c connection.Serving) error {
+	x, err := p.begin(login.Request{Serving: c}, &login.Trace{})
+	if err != nil {
+		return err
+	}
+	_, err = shared(ctx, &x.source.flight, "rediscovery", func(ctx context.Context) (connection.OIDCEndpoints, error) { return x.readDiscovery(ctx, true) })
+	return err
+}
+
+// shared lets callers that need the same document wait for one fetch, as package flight
+// has it.
+func shared[T any](ctx context.Context, g *singleflight.Group, key string, do func(context.Context) (T, error)) (T, error) {
+	return flight.Share(ctx, g, key, failure.New(failure.ProviderUnreachable).With("phase", "timeout"), do)
+}
+
+// readDiscovery reads the document and has it decided what serves from now on.
+func (x *exchange) readDiscovery(ctx context.Context, insist bool) (connection.OIDCEndpoints, error) {
 	s := x.source
 	s.mu.Lock()
 	s.triedAt = x.Now()
 	s.mu.Unlock()
-	address := discoveryAddress(x.oidc)
+	address := x.oidc.DiscoveryAddress()
 	r, err := x.line.Get(ctx, address, http.Header{"Accept": {"application/json"}})
 	if err != nil {
 		return connection.OIDCEndpoints{}, unread(failure.OIDCDiscovery, err)
@@ -149,30 +168,22 @@ func (x *exchange) readDiscovery(ctx context.Context) (connection.OIDCEndpoints,
 	if err != nil {
 		return connection.OIDCEndpoints{}, err
 	}
+	at := x.Now()
+	serves, err := x.Pins.Settle(ctx, x.request.Serving.ID, address, connection.Discovered{Issuer: x.oidc.Issuer, Endpoints: found, At: at}, insist)
+	if err == nil {
+		err = x.judge(serves.Endpoints)
+	}
+	if err != nil {
+		return connection.OIDCEndpoints{}, err
+	}
+	if serves.Endpoints != found {
+		x.Log.WarnContext(ctx, "an endpoint of the provider moved to another host, which is not called before an administrator has accepted it; the former one serves",
+			"connection", x.request.Serving.ID)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.readAt, s.held = x.Now(), nil
-	if s.endpoints != nil {
-		if h := moved(*s.endpoints, found); h != nil {
-			h.At = s.readAt
-			s.held = h
-			x.Log.WarnContext(ctx, "an endpoint of the provider moved to another host and waits for a review; the former one serves",
-				"connection", x.request.Serving.ID, "endpoint", h.Endpoint, "from", h.From, "to", h.To)
-			return *s.endpoints, nil
-		}
-	}
-	s.endpoints = &found
-	return found, nil
-}
-
-// discoveryAddress is the issuer's well-known address (OpenID Connect Discovery section
-// 4.1). The template of a multi-tenant Entra ID is published under "organizations".
-func discoveryAddress(c connection.OIDCConfig) string {
-	issuer := c.Issuer
-	if c.Entra {
-		issuer = strings.ReplaceAll(issuer, connection.TenantPlaceholder, "organizations")
-	}
-	return strings.TrimSuffix(issuer, "/") + "/.well-known/openid-configuration"
+	s.readAt, s.endpoints = at, &serves.Endpoints
+	return serves.Endpoints, nil
 }
 
 // parseDiscovery reads a document whose issuer is ours byte for byte. Its lists of
@@ -187,7 +198,7 @@ func parseDiscovery(body []byte, issuer string) (connection.OIDCEndpoints, error
 		InCallback    *bool   `json:"authorization_response_iss_parameter_supported"`
 	}
 	if err := wire.JSON(body, &doc, wire.Ignore); err != nil {
-		return connection.OIDCEndpoints{}, failure.New(failure.OIDCDiscovery).With("host", hostOf(issuer)).With("cause", "json").Because(err)
+		return connection.OIDCEndpoints{}, failure.New(failure.OIDCDiscovery).With("host", failure.HostOf(issuer)).With("cause", "json").Because(err)
 	}
 	if deref(doc.Issuer) != issuer {
 		return connection.OIDCEndpoints{}, failure.New(failure.OIDCIssuer).With("where", "discovery").Showing(issuer, deref(doc.Issuer))
@@ -205,13 +216,6 @@ func deref[T any](p *T) (v T) {
 	return v
 }
 
-// named gives the endpoints with their names in a discovery document.
-func named(e connection.OIDCEndpoints) [][2]string {
-	return [][2]string{
-		{"authorization_endpoint", e.Authorization}, {"token_endpoint", e.Token}, {"jwks_uri", e.JWKS}, {"userinfo_endpoint", e.Userinfo},
-	}
-}
-
 // ownParameters are those of our authorization request. An endpoint that brings one of
 // them along would have it twice.
 var ownParameters = []string{
@@ -219,17 +223,23 @@ var ownParameters = []string{
 	"login_hint", "acr_values", "response_mode", "prompt", "max_age",
 }
 
+// maxAddress bounds an endpoint, in bytes; it is kept, and shown to administrators.
+const maxAddress = 2048
+
 // judge refuses endpoints that are missing or may not be called.
 func (x *exchange) judge(e connection.OIDCEndpoints) error {
-	for _, n := range named(e) {
+	for _, n := range e.Named() {
 		refuse := func(cause string) *failure.Error {
-			return failure.New(failure.OIDCDiscovery).With("host", hostOf(n[1])).With("phase", string(egress.Refused)).With("cause", n[0]+" "+cause)
+			return failure.New(failure.OIDCDiscovery).With("host", failure.HostOf(n[1])).With("phase", string(egress.Refused)).With("cause", n[0]+" "+cause)
 		}
 		if n[1] == "" {
 			if n[0] == "userinfo_endpoint" {
 				continue
 			}
 			return refuse("is missing")
+		}
+		if len(n[1]) > maxAddress {
+			return refuse("is too long")
 		}
 		if err := x.Circuits.Acceptable(n[1]); err != nil {
 			return refuse("may not be called").Because(err)
@@ -246,31 +256,4 @@ func (x *exchange) judge(e connection.OIDCEndpoints) error {
 		}
 	}
 	return nil
-}
-
-// moved finds an endpoint that is on another host than before. One that is new may be on
-// any host that is known already.
-func moved(before, after connection.OIDCEndpoints) *Held {
-	known := map[string]bool{}
-	for _, n := range named(before) {
-		known[authority(n[1])] = true
-	}
-	was := named(before)
-	for i, n := range named(after) {
-		from, to := authority(was[i][1]), authority(n[1])
-		if n[1] == "" || from == to || from == "" && known[to] {
-			continue
-		}
-		return &Held{Endpoint: n[0], From: from, To: to}
-	}
-	return nil
-}
-
-// authority is host and port, as far as a code is sent somewhere else when it changes.
-func authority(address string) string {
-	u, err := url.Parse(address)
-	if err != nil {
-		return ""
-	}
-	return strings.ToLower(u.Host)
 }

@@ -110,7 +110,7 @@ func FuzzDiscovery(f *testing.F) {
 		if json.Unmarshal(raw, &standard) != nil || standard["issuer"] != issuer || len(members(raw)) != len(standard) {
 			t.Fatal("the standard decoder reads another issuer")
 		}
-		for _, n := range named(e) {
+		for _, n := range e.Named() {
 			if text, _ := standard[n[0]].(string); text != n[1] {
 				t.Fatalf("%s is %q, the standard decoder reads %v", n[0], n[1], standard[n[0]])
 			}

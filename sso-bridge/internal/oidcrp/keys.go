@@ -196,7 +196,7 @@ func (x *exchange) readKeys(ctx context.Context) ([]key, error) {
 	}
 	set, err := parseKeys(r.Body)
 	if err != nil {
-		return nil, failure.New(failure.OIDCKeys).With("host", hostOf(uri)).With("cause", "json").Because(err)
+		return nil, failure.New(failure.OIDCKeys).With("host", failure.HostOf(uri)).With("cause", "json").Because(err)
 	}
 	if set == nil {
 		set = []key{}

@@ -4,6 +4,7 @@ package oidcrp_test
 
 import (
 	"bytes"
+	"context"
 	"log/slog"
 	"net/url"
 	"sync"
@@ -31,6 +32,27 @@ type party struct {
 	serving connection.Serving
 	clock   *clock
 	log     *bytes.Buffer
+	// circuits are kept for a process that begins anew.
+	circuits *egress.Circuits
+}
+
+// follower takes every document, as a store of pins would whose provider never moves.
+type follower struct {
+	mu  sync.Mutex
+	all map[string]connection.Discovered
+}
+
+func (f *follower) Pinned(_ context.Context, id, source string) (connection.Discovered, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.all[id+source], nil
+}
+
+func (f *follower) Settle(_ context.Context, id, source string, found connection.Discovered, _ bool) (connection.Discovered, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.all[id+source] = found
+	return found, nil
 }
 
 type clock struct {
@@ -69,12 +91,8 @@ func beside(t testing.TB, idp *idptest.Provider, set ...func(*egress.Options)) *
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	p.Provider, err = oidcrp.New(oidcrp.Deps{
-		Circuits: egress.NewCircuits(client, p.clock.now), Now: p.clock.now, Log: slog.New(slog.NewTextHandler(p.log, nil)),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	p.circuits = egress.NewCircuits(client, p.clock.now)
+	p.restart(t, &follower{all: map[string]connection.Discovered{}})
 	p.serving = connection.Serving{
 		Connection: connection.Connection{ID: "corp"},
 		Revision: connection.Revision{
@@ -87,6 +105,16 @@ func beside(t testing.TB, idp *idptest.Provider, set ...func(*egress.Options)) *
 		},
 	}
 	return p
+}
+
+// restart has a process without memory take over.
+func (p *party) restart(t testing.TB, pins oidcrp.Pins) {
+	t.Helper()
+	provider, err := oidcrp.New(oidcrp.Deps{Circuits: p.circuits, Pins: pins, Now: p.clock.now, Log: slog.New(slog.NewTextHandler(p.log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Provider = provider
 }
 
 func (p *party) config() *connection.Config   { return &p.serving.Config }
@@ -117,7 +145,7 @@ func (p *party) signIn(t testing.TB) (identity.Claims, login.Trace, error) {
 	if err != nil {
 		return identity.Claims{}, login.Trace{}, err
 	}
-	return p.finish(t, r, p.idp.SignIn(t, address))
+	return p.finish(t, r, p.idp.SignIn(t, address.URL))
 }
 
 func (p *party) finish(t testing.TB, r login.Request, back url.Values) (identity.Claims, login.Trace, error) {

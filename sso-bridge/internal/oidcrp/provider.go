@@ -23,6 +23,7 @@ import (
 // Deps is what a Provider needs. All fields are required.
 type Deps struct {
 	Circuits *egress.Circuits
+	Pins     Pins
 	Now      func() time.Time
 	Log      *slog.Logger
 }
@@ -39,8 +40,8 @@ var _ login.Provider = (*Provider)(nil)
 
 // New checks the dependencies. Nothing is called before the first login.
 func New(d Deps) (*Provider, error) {
-	if d.Circuits == nil || d.Now == nil || d.Log == nil {
-		return nil, errors.New("oidcrp: circuits, clock and log are required")
+	if d.Circuits == nil || d.Pins == nil || d.Now == nil || d.Log == nil {
+		return nil, errors.New("oidcrp: circuits, pins, clock and log are required")
 	}
 	return &Provider{Deps: d, sources: map[string]*source{}}, nil
 }
@@ -64,7 +65,7 @@ func (p *Provider) begin(r login.Request, t *login.Trace) (*exchange, error) {
 		return nil, failure.New(failure.Internal).Because(errors.New("oidcrp: the connection has no OpenID provider"))
 	}
 	t.Issuer = c.OIDC.Issuer
-	t.ProviderHost = hostOf(c.OIDC.Issuer)
+	t.ProviderHost = failure.HostOf(c.OIDC.Issuer)
 	id := r.Serving.ID
 	return &exchange{
 		Provider: p, request: r, config: c, oidc: *c.OIDC, trace: t,
@@ -74,17 +75,17 @@ func (p *Provider) begin(r login.Request, t *login.Trace) (*exchange, error) {
 
 // Address gives the authorization request (OpenID Connect Core section 3.1.2.1): code
 // flow with PKCE always (RFC 7636), the handle as state. The verifier is not in it.
-func (p *Provider) Address(ctx context.Context, r login.Request) (string, error) {
+func (p *Provider) Address(ctx context.Context, r login.Request) (login.Destination, error) {
 	x, err := p.begin(r, &login.Trace{})
 	if err != nil {
-		return "", err
+		return login.Destination{}, err
 	}
 	if err := x.discover(ctx); err != nil {
-		return "", err
+		return login.Destination{}, err
 	}
 	m := r.Material
 	if m.Verifier.IsZero() || m.Nonce.IsZero() || r.State.IsZero() {
-		return "", failure.New(failure.Internal).Because(errors.New("oidcrp: the attempt has no verifier, nonce or handle"))
+		return login.Destination{}, failure.New(failure.Internal).Because(errors.New("oidcrp: the attempt has no verifier, nonce or handle"))
 	}
 	options := []oauth2.AuthCodeOption{
 		oauth2.SetAuthURLParam("nonce", m.Nonce.Reveal()),
@@ -112,7 +113,7 @@ func (p *Provider) Address(ctx context.Context, r login.Request) (string, error)
 		ClientID: x.oidc.ClientID, RedirectURL: r.RedirectURI, Scopes: scopes,
 		Endpoint: oauth2.Endpoint{AuthURL: x.endpoints.Authorization},
 	}
-	return c.AuthCodeURL(r.State.Reveal(), options...), nil
+	return login.Destination{URL: c.AuthCodeURL(r.State.Reveal(), options...)}, nil
 }
 
 // fresh reports whether the person has to sign in anew at the provider.

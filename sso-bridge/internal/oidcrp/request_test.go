@@ -23,14 +23,14 @@ func query(t *testing.T, p *party, r login.Request) url.Values {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u, err := url.Parse(address)
+	u, err := url.Parse(address.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := u.Scheme + "://" + u.Host + u.Path; got != p.idp.URL+"/authorize" {
 		t.Errorf("sent to %s", got)
 	}
-	if strings.Contains(address, r.Material.Verifier.Reveal()) {
+	if strings.Contains(address.URL, r.Material.Verifier.Reveal()) {
 		t.Error("the verifier stands in the address")
 	}
 	return u.Query()
@@ -105,7 +105,7 @@ func TestAttemptsAreNotMixed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return r, p.idp.SignIn(t, address)
+		return r, p.idp.SignIn(t, address.URL)
 	}
 	t.Run("SSO-68 OIDC-16 another verifier is refused by the provider", func(t *testing.T) {
 		r, back := start()
@@ -151,7 +151,7 @@ func TestAttemptsAreNotMixed(t *testing.T) {
 			t.Fatal(err)
 		}
 		calls := p.idp.Count(idptest.TokenEndpoint)
-		if _, _, err := p.finish(t, r, other.idp.SignIn(t, address)); codeOf(err) != failure.OIDCIssuer || failure.Of(err).Facts["where"] != "callback" {
+		if _, _, err := p.finish(t, r, other.idp.SignIn(t, address.URL)); codeOf(err) != failure.OIDCIssuer || failure.Of(err).Facts["where"] != "callback" {
 			t.Error(err)
 		}
 		if p.idp.Count(idptest.TokenEndpoint) != calls || other.idp.Count(idptest.TokenEndpoint) != 0 {
@@ -204,7 +204,7 @@ func TestASharedCallback(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			back := p.idp.SignIn(t, address)
+			back := p.idp.SignIn(t, address.URL)
 			switch name {
 			case "right":
 				back.Set("iss", p.idp.URL)

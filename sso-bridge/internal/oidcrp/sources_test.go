@@ -84,46 +84,6 @@ func TestDiscoveryIsRemembered(t *testing.T) {
 	})
 }
 
-func TestEndpointThatMovesIsHeld(t *testing.T) {
-	for _, endpoint := range []string{"authorization_endpoint", "token_endpoint", "jwks_uri", "userinfo_endpoint"} {
-		t.Run("OIDC-37 "+endpoint+" on a new host", func(t *testing.T) {
-			p := newParty(t)
-			p.must(t)
-			p.idp.Discovery(func(d map[string]any) { d[endpoint] = p.idp.Canary().URL + "/moved" })
-			p.idp.Thin("email")
-			p.clock.add(2 * time.Hour)
-			p.must(t)
-			p.counts(t, idptest.Discovery, 2)
-			held, ok := p.Held("corp", p.idp.URL)
-			if !ok || held.Endpoint != endpoint || !strings.HasSuffix(p.idp.URL, held.From) || !strings.HasSuffix(p.idp.Canary().URL, held.To) {
-				t.Errorf("held %+v, %v", held, ok)
-			}
-			if p.idp.Canary().Count() != 0 {
-				t.Error("the new host was called")
-			}
-			if !strings.Contains(p.log.String(), "moved to another host") {
-				t.Error("the log does not warn")
-			}
-			p.idp.Reset()
-			p.clock.add(2 * time.Hour)
-			p.must(t)
-			if _, ok := p.Held("corp", p.idp.URL); ok {
-				t.Error("still held after it moved back")
-			}
-		})
-	}
-	t.Run("another path on the same host is followed", func(t *testing.T) {
-		p := newParty(t)
-		p.idp.Discovery(func(d map[string]any) { d["userinfo_endpoint"] = nil })
-		p.must(t)
-		p.idp.Reset()
-		p.idp.Thin("email")
-		p.clock.add(2 * time.Hour)
-		p.must(t)
-		p.counts(t, idptest.Userinfo, 1)
-	})
-}
-
 func TestKeys(t *testing.T) {
 	t.Run("SSO-70 OIDC-06 fifty unknown kids are one fetch in thirty seconds", func(t *testing.T) {
 		p := newParty(t)

@@ -30,7 +30,7 @@ type tokens struct {
 // redeem exchanges the code, with one call: a code is single use, and form and header
 // carry secrets.
 func (x *exchange) redeem(ctx context.Context, code secret.Text) (tokens, error) {
-	x.trace.ProviderHost = hostOf(x.endpoints.Token)
+	x.trace.ProviderHost = failure.HostOf(x.endpoints.Token)
 	form := url.Values{
 		"grant_type":    {"authorization_code"},
 		"code":          {code.Reveal()},

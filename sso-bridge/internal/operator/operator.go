@@ -5,6 +5,8 @@ package operator
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/dify-sso/dify-sso/pkg/audit"
@@ -28,6 +30,14 @@ type Operations interface {
 	DeleteConnection(ctx context.Context, o End) (Ended, error)
 	Revisions(ctx context.Context, r Ref) (Revisions, error)
 	RestoreRevision(ctx context.Context, o Restore) (Connection, error)
+	SigningKeys(ctx context.Context, r Ref) (SigningKeys, error)
+	StageKey(ctx context.Context, r Ref) (SigningKeys, error)
+	PromoteKey(ctx context.Context, o PromoteKey) (SigningKeys, error)
+	RetireKey(ctx context.Context, o RetireKey) (SigningKeys, error)
+	Metadata(ctx context.Context, r MetadataRef) (Metadata, error)
+	RefreshMetadata(ctx context.Context, r MetadataRef) (Metadata, error)
+	AcceptMetadata(ctx context.Context, r MetadataRef) (Metadata, error)
+	RejectMetadata(ctx context.Context, r MetadataRef) (Metadata, error)
 	Attempts(ctx context.Context, q AttemptQuery) (Attempts, error)
 	Attempt(ctx context.Context, r Ref) (login.Report, error)
 	// RotateSecretKey draws a new SECRET_KEY where the bridge keeps it itself, and else puts
@@ -36,6 +46,8 @@ type Operations interface {
 	// RotateSealingKey draws a new sealing key where the bridge keeps them itself, and seals
 	// everything anew with the first.
 	RotateSealingKey(ctx context.Context) (SealingKey, error)
+	// Bundle gives what may be told to somebody who helps.
+	Bundle(ctx context.Context) (Bundle, error)
 }
 
 // Connector is the life of connections; *connection.Service has it.
@@ -63,6 +75,7 @@ type Logins interface {
 type Keys interface {
 	RotateSecretKey(ctx context.Context, by audit.Actor) (ownkeys.Rotation, error)
 	RotateSealingKey(ctx context.Context, by audit.Actor) (SealingKey, error)
+	Bundle(ctx context.Context) (Bundle, error)
 }
 
 // Deps is what a Service needs; all fields are required. Public is the bridge's origin.
@@ -70,7 +83,10 @@ type Deps struct {
 	Connections Connector
 	Logins      Logins
 	Keys        Keys
+	Signers     Signers
+	Sources     Sources
 	Public      string
+	Now         func() time.Time
 }
 
 // Service does what commands ask. It is safe for concurrent use.
@@ -78,7 +94,7 @@ type Service struct{ Deps }
 
 // New checks the dependencies.
 func New(d Deps) (*Service, error) {
-	if d.Connections == nil || d.Logins == nil || d.Keys == nil || d.Public == "" {
+	if d.Connections == nil || d.Logins == nil || d.Keys == nil || d.Signers == nil || d.Sources == nil || d.Public == "" || d.Now == nil {
 		return nil, errors.New("operator: every dependency is required")
 	}
 	return &Service{d}, nil
@@ -102,7 +118,7 @@ func (s session) CreateConnection(ctx context.Context, c Change) (Connection, er
 	if err != nil {
 		return Connection{}, err
 	}
-	return s.shown(s.Service.Connections.Create(ctx, content, s.act(c.Force, c.Reason)))
+	return s.shown(ctx)(s.Service.Connections.Create(ctx, content, s.act(c.Force, c.Reason)))
 }
 
 // UpdateConnection implements Operations.
@@ -111,7 +127,7 @@ func (s session) UpdateConnection(ctx context.Context, c Change) (Connection, er
 	if err != nil {
 		return Connection{}, err
 	}
-	return s.shown(s.Service.Connections.Update(ctx, content, c.Match, s.act(c.Force, c.Reason)))
+	return s.shown(ctx)(s.Service.Connections.Update(ctx, content, c.Match, s.act(c.Force, c.Reason)))
 }
 
 // Connections implements Operations.
@@ -119,14 +135,18 @@ func (s session) Connections(ctx context.Context) (Connections, error) {
 	views, err := s.Service.Connections.List(ctx)
 	list := Connections{Data: []Connection{}}
 	for _, v := range views {
-		list.Data = append(list.Data, s.connection(v))
+		shown, err := s.connection(ctx, v)
+		if err != nil {
+			return Connections{}, err
+		}
+		list.Data = append(list.Data, shown)
 	}
 	return list, err
 }
 
 // Connection implements Operations.
 func (s session) Connection(ctx context.Context, r Ref) (Connection, error) {
-	return s.shown(s.Service.Connections.Show(ctx, r.ID))
+	return s.shown(ctx)(s.Service.Connections.Show(ctx, r.ID))
 }
 
 // TestConnection implements Operations.
@@ -135,8 +155,13 @@ func (s session) TestConnection(ctx context.Context, o Test) (TestBegun, error) 
 	if err != nil {
 		return TestBegun{}, err
 	}
+	if o.NextKey {
+		if err := s.staged(ctx, o.ID); err != nil {
+			return TestBegun{}, err
+		}
+	}
 	begun, err := s.Logins.BeginTest(ctx, login.TestOrder{
-		Connection: o.ID, Revision: serving.Hash, Actor: s.act(false, "").Actor, ExpectRefusal: o.ExpectRefusal, Locale: "en", RequestID: audit.RequestOf(ctx).ID,
+		Connection: o.ID, Revision: serving.Hash, Actor: s.act(false, "").Actor, ExpectRefusal: o.ExpectRefusal, NextKey: o.NextKey, Locale: "en", RequestID: audit.RequestOf(ctx).ID,
 	})
 	return TestBegun{URL: begun.StartURL, Reference: begun.Reference, ExpiresAt: begun.ExpiresAt}, err
 }
@@ -150,7 +175,7 @@ func (s session) EnableConnection(ctx context.Context, o Enable) (Connection, er
 		}
 		o.Revision = v.Head
 	}
-	return s.shown(s.Service.Connections.Enable(ctx, o.ID, o.Revision, s.act(o.Force, o.Reason)))
+	return s.shown(ctx)(s.Service.Connections.Enable(ctx, o.ID, o.Revision, s.act(o.Force, o.Reason)))
 }
 
 // DisableConnection implements Operations.
@@ -185,7 +210,7 @@ func (s session) RestoreRevision(ctx context.Context, o Restore) (Connection, er
 		}
 		o.Match = v.Head
 	}
-	return s.shown(s.Service.Connections.Restore(ctx, o.ID, o.Revision, o.Match, s.act(o.Force, o.Reason)))
+	return s.shown(ctx)(s.Service.Connections.Restore(ctx, o.ID, o.Revision, o.Match, s.act(o.Force, o.Reason)))
 }
 
 // Attempts implements Operations.
@@ -216,6 +241,42 @@ func (s session) RotateSealingKey(ctx context.Context) (SealingKey, error) {
 	return s.Keys.RotateSealingKey(ctx, s.by.Actor())
 }
 
+// Bundle implements Operations. What could not be counted is left out: a store that does
+// not answer is what a bundle is asked for.
+func (s session) Bundle(ctx context.Context) (Bundle, error) {
+	b, err := s.Keys.Bundle(ctx)
+	if err != nil {
+		return Bundle{}, err
+	}
+	b.Connections, b.Attempts = []BundleCount{}, []BundleCount{}
+	if views, err := s.Service.Connections.List(ctx); err == nil {
+		counts := map[string]int{}
+		for _, v := range views {
+			counts[string(v.Protocol)+" "+string(v.State)]++
+		}
+		b.Connections = counted(counts)
+	}
+	if found, err := s.Logins.List(ctx, login.Filter{Since: s.Now().Add(-24 * time.Hour)}, maxCounted); err == nil {
+		counts := map[string]int{}
+		for _, one := range found {
+			counts[one.Code]++
+		}
+		b.Attempts = counted(counts)
+	}
+	return b, nil
+}
+
+// maxCounted bounds how many traces a bundle counts.
+const maxCounted = 1000
+
+func counted(by map[string]int) []BundleCount {
+	list := []BundleCount{}
+	for _, what := range slices.Sorted(maps.Keys(by)) {
+		list = append(list, BundleCount{what, by[what]})
+	}
+	return list
+}
+
 // Change is a connection as somebody wants it.
 type Change struct {
 	// ID names the connection to change; for a new one it may be empty.
@@ -238,6 +299,9 @@ type Test struct {
 	ID            string `json:"id"`
 	Revision      string `json:"revision"` // empty for the head
 	ExpectRefusal bool   `json:"expect_refusal"`
+	// NextKey has the request signed with the staged key; a pass shows that the provider
+	// has it. With SAML alone.
+	NextKey bool `json:"next_key"`
 }
 
 // TestBegun is a test that waits for its browser.
@@ -287,9 +351,12 @@ type AttemptQuery struct {
 	Limit      int        `json:"limit"`
 }
 
+// Report is an attempt as administrators read it.
+type Report = login.Report
+
 // Attempts is a list of attempts, the newest first.
 type Attempts struct {
-	Data []login.Report `json:"data"` // never null
+	Data []Report `json:"data"` // never null
 }
 
 // SealingKey is what became of a rotation of the sealing keys.

@@ -3,6 +3,8 @@
 package operator
 
 import (
+	"context"
+
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/connection"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/login"
 )
@@ -16,6 +18,8 @@ type Connection struct {
 	ToThem      []Copied `json:"to_provider"`
 	ToUs        []Copied `json:"from_provider"`
 	Notes       []string `json:"notes"`
+	// SAML is there with that protocol alone.
+	SAML *SAML `json:"saml,omitempty"`
 }
 
 // Copied is one field of a provider's console, with what stands in it or the member of
@@ -35,26 +39,43 @@ type Revisions struct {
 	Data []connection.RevisionDocument `json:"data"` // never null
 }
 
-func (s session) shown(v connection.View, err error) (Connection, error) {
-	if err != nil {
-		return Connection{}, err
+// shown makes an answer of what an act has given.
+func (s session) shown(ctx context.Context) func(v connection.View, err error) (Connection, error) {
+	return func(v connection.View, err error) (Connection, error) {
+		if err != nil {
+			return Connection{}, err
+		}
+		return s.connection(ctx, v)
 	}
-	return s.connection(v), nil
 }
 
-func (s session) connection(v connection.View) Connection {
+func (s session) connection(ctx context.Context, v connection.View) (Connection, error) {
 	c := Connection{
 		Document: v.Document(), ToThem: []Copied{}, ToUs: []Copied{}, Notes: []string{},
 		RedirectURI: login.CallbackURL(s.Public, connection.Serving{Connection: v.Connection, Revision: v.HeadRevision}),
 	}
+	ours := map[string]string{connection.RedirectURI: c.RedirectURI}
+	switch v.Protocol {
+	case connection.OIDC:
+		provider, err := s.known(ctx, source(v, false))
+		if err != nil {
+			return Connection{}, err
+		}
+		c.Warnings = append(c.Warnings, s.ofProvider(provider, "")...)
+	case connection.SAML:
+		if err := s.addSAML(ctx, v, &c); err != nil {
+			return Connection{}, err
+		}
+		ours[connection.EntityID], ours[connection.MetadataAddress] = c.SAML.EntityID, c.SAML.MetadataURL
+	}
 	preset, ok := connection.PresetNamed(v.Preset)
 	if !ok {
-		return c
+		return c, nil
 	}
 	for _, field := range preset.ToThem {
-		value := field.Value
-		if value == connection.RedirectURI {
-			value = c.RedirectURI
+		value, known := ours[field.Value]
+		if !known {
+			value = field.Value
 		}
 		c.ToThem = append(c.ToThem, Copied{field.Field, value})
 	}
@@ -62,5 +83,5 @@ func (s session) connection(v connection.View) Connection {
 		c.ToUs = append(c.ToUs, Copied{field.Field, field.Value})
 	}
 	c.Notes = append(c.Notes, preset.Notes...)
-	return c
+	return c, nil
 }

@@ -30,7 +30,7 @@ local v = redis.call('get', KEYS[1])
 if v and v ~= ARGV[1] then
 	redis.call('set', KEYS[1], ARGV[1], 'keepttl')
 end
-return v`)
+return v`).Named("take record")
 
 func (s Records) key(on login.Shelf, d secret.Digest) string {
 	return s.DB.Key("sso:"+string(on), d.Hex())

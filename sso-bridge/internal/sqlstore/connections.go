@@ -89,6 +89,11 @@ func (r connectionReader) All(ctx context.Context) ([]connection.Connection, err
 	return collect(rows, err, scanConnection)
 }
 
+// IssuerOwner implements connection.Reader.
+func (r connectionReader) IssuerOwner(ctx context.Context, issuer string) (string, error) {
+	return one(r.q.QueryRow(ctx, `SELECT connection_id FROM sso_connection_issuers WHERE issuer = $1`, issuer))
+}
+
 // connectionTx implements connection.Tx.
 type connectionTx struct{ connectionReader }
 
@@ -163,11 +168,6 @@ func (t connectionTx) TakeDomain(ctx context.Context, id, domain string) error {
 		return connection.ErrDomainTaken
 	}
 	return err
-}
-
-// IssuerOwner implements connection.Tx.
-func (t connectionTx) IssuerOwner(ctx context.Context, issuer string) (string, error) {
-	return one(t.q.QueryRow(ctx, `SELECT connection_id FROM sso_connection_issuers WHERE issuer = $1`, issuer))
 }
 
 // TakeIssuer implements connection.Tx.

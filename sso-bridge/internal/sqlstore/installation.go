@@ -54,6 +54,7 @@ var sealedColumns = []sqlseal.Column{
 	{Table: "sso_installation", Name: "canary", Row: "CAST(id AS text)"},
 	{Table: "sso_installation", Name: "fingerprint_key_sealed", Row: "CAST(id AS text)"},
 	{Table: "sso_connection_revisions", Name: "secrets_sealed", Row: "connection_id || ':' || hash"},
+	{Table: "sso_sp_keys", Name: "private_sealed", Row: "id"},
 }
 
 // SealedColumns names them as table.column.

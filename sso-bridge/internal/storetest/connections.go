@@ -124,6 +124,21 @@ func Connections(t *testing.T, open OpenDurable) {
 		Same(t, "order", ids, []string{"c2", "c1", "c0"})
 	})
 
+	t.Run("the owner of an issuer is told beside a transaction too, also when it is deleted", func(t *testing.T) {
+		a, b := opened(t, open)
+		gone := row("gone")
+		gone.DeletedAt = &Start
+		insert(t, a, gone)
+		write(t, a, func(ctx context.Context, tx connection.Tx) error {
+			return tx.TakeIssuer(ctx, "http://idp.example/", "gone")
+		})
+		for issuer, want := range map[string]string{"http://idp.example/": "gone", "http://idp.example": ""} {
+			if got, err := b.Connections.IssuerOwner(t.Context(), issuer); err != nil || got != want {
+				t.Errorf("%s belongs to %q, %v", issuer, got, err)
+			}
+		}
+	})
+
 	t.Run("one that is not there is said so", func(t *testing.T) {
 		a, _ := opened(t, open)
 		if _, err := a.Connections.Find(t.Context(), "none"); !errors.Is(err, connection.ErrUnknown) {

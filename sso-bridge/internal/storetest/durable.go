@@ -18,8 +18,10 @@ import (
 	"github.com/dify-sso/dify-sso/pkg/sqldb"
 	"github.com/dify-sso/dify-sso/pkg/testserver"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/connection"
+	"github.com/dify-sso/dify-sso/sso-bridge/internal/idpsource"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/installation"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/login"
+	"github.com/dify-sso/dify-sso/sso-bridge/internal/spkeys"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/sqlstore"
 )
 
@@ -29,9 +31,11 @@ type Durable struct {
 	DB           sqldb.DB
 	Connections  connection.Store
 	Attempts     login.Attempts
+	SPKeys       spkeys.Store
 	Installation installation.Store
 	Audit        audit.Sink
 	Leases       jobs.Leases
+	IdPSource    idpsource.Store
 }
 
 // OpenDurable gives two handles, as two processes would have them, on one fresh
@@ -43,7 +47,10 @@ var Start = time.Date(2026, 11, 27, 12, 0, 0, 123456000, time.UTC)
 
 // OnSQL gives the durable stores on a database.
 func OnSQL(db sqldb.DB) Durable {
-	return Durable{DB: db, Connections: sqlstore.NewConnections(db), Attempts: sqlstore.Attempts{DB: db}, Installation: sqlstore.Installation{DB: db}, Audit: sqlstore.Audit(db), Leases: sqlstore.Leases(db)}
+	return Durable{
+		DB: db, Connections: sqlstore.NewConnections(db), Attempts: sqlstore.Attempts{DB: db}, SPKeys: sqlstore.SPKeys{DB: db},
+		Installation: sqlstore.Installation{DB: db}, Audit: sqlstore.Audit(db), Leases: sqlstore.Leases(db), IdPSource: sqlstore.IdPSource{DB: db},
+	}
 }
 
 // DurableStores runs every suite of a durable store.
@@ -58,6 +65,8 @@ func DurableStores(t *testing.T, open OpenDurable) {
 		{"domains and issuers", DomainsAndIssuers},
 		{"outbox", Outbox},
 		{"attempts", Attempts},
+		{"service provider keys", SPKeys},
+		{"metadata", IdPSource},
 	} {
 		t.Run(suite.of, func(t *testing.T) {
 			t.Parallel() // a server of Postgres takes its time for each database

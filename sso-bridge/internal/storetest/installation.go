@@ -10,6 +10,7 @@ import (
 	"github.com/dify-sso/dify-sso/pkg/seal"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/connection"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/installation"
+	"github.com/dify-sso/dify-sso/sso-bridge/internal/spkeys"
 )
 
 // Installation is the contract of installation.Store.
@@ -58,6 +59,9 @@ func Installation(t *testing.T, open OpenDurable) {
 		write(t, a, func(ctx context.Context, tx connection.Tx) error {
 			return errors.Join(tx.Insert(ctx, row("one")), tx.AddRecord(ctx, record("one", 1, "sealed")), tx.AddRecord(ctx, record("one", 2, "")))
 		})
+		if _, err := a.SPKeys.Add(t.Context(), spKey("one", 1, spkeys.Current)); err != nil {
+			t.Fatal(err)
+		}
 		var places []string
 		done, err := a.Installation.Reseal(t.Context(), func(sealed, place string) (string, error) {
 			places = append(places, place)
@@ -70,11 +74,18 @@ func Installation(t *testing.T, open OpenDurable) {
 			{Column: "sso_installation.canary", Values: 1, Sealed: 1},
 			{Column: "sso_installation.fingerprint_key_sealed", Values: 1, Sealed: 1},
 			{Column: "sso_connection_revisions.secrets_sealed", Values: 1, Sealed: 1},
+			{Column: "sso_sp_keys.private_sealed", Values: 1, Sealed: 1},
 		})
-		Same(t, "places", places, []string{"sso_installation/1/canary", "sso_installation/1/fingerprint_key_sealed", "sso_connection_revisions/one:" + hash(1) + "/secrets_sealed"})
+		Same(t, "places", places, []string{
+			"sso_installation/1/canary", "sso_installation/1/fingerprint_key_sealed", "sso_connection_revisions/one:" + hash(1) + "/secrets_sealed",
+			"sso_sp_keys/" + spKey("one", 1, "").ID + "/private_sealed",
+		})
 		Same(t, "state", read(t, b), installation.State{Canary: "canary again", FingerprintKey: "key again"})
 		if r, err := b.Connections.Record(t.Context(), "one", hash(1)); err != nil || r.Sealed != "sealed again" {
 			t.Error(r, err)
+		}
+		if all, err := b.SPKeys.Keys(t.Context(), "one"); err != nil || all[0].Sealed != "sealed 1 again" {
+			t.Error(all, err)
 		}
 		closed := errors.New("does not open")
 		if _, err := a.Installation.Reseal(t.Context(), func(string, string) (string, error) { return "", closed }); !errors.Is(err, closed) {

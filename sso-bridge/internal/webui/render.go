@@ -68,10 +68,16 @@ type Failure struct {
 // Test is the page of a connection test, with all that was found.
 type Test struct{ login.Result }
 
+// Leave is the page whose form takes a SAML request to the provider. It works without
+// script; with it the form goes by itself. Post has the request, so the page is kept
+// nowhere.
+type Leave struct{ login.Destination }
+
 func (Failure) template() string { return "failure" }
 func (Test) template() string    { return "test" }
+func (Leave) template() string   { return "leave" }
 
-var viewNames = []string{"failure", "test"}
+var viewNames = []string{"failure", "test", "leave"}
 
 // Render writes a page. Nothing is written when it cannot be made.
 func (r *Renderer) Render(w io.Writer, f Frame, v View) error {

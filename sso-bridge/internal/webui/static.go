@@ -14,7 +14,7 @@ type Asset struct {
 	Type    string
 }
 
-var assetTypes = map[string]string{"bridge.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml"}
+var assetTypes = map[string]string{"bridge.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml", "submit.js": "text/javascript; charset=utf-8"}
 
 // Static gives an embedded file by its hashed name; no other name exists, so that a
 // browser may keep what it has got under it.

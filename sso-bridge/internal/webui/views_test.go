@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/dify-sso/dify-sso/pkg/page"
+	"github.com/dify-sso/dify-sso/pkg/secret"
 	"github.com/dify-sso/dify-sso/pkg/ssocode"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/connection"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/failure"
@@ -48,7 +49,21 @@ func views() map[string]webui.View {
 		"failure": webui.Failure{Public: ssocode.Failed, Reference: "7K2QD-9XM4P", At: at, Intent: connection.AccountLogin},
 		"limit":   webui.Failure{Public: ssocode.RateLimited, Wait: 3},
 		"bad":     webui.Test{Result: bad}, "good": webui.Test{Result: good},
+		"leave": leave(),
 	}
+}
+
+// leave is a form whose fields hold markup, as no field of ours does.
+func leave() webui.Leave {
+	return webui.Leave{Destination: login.Destination{URL: "https://idp.example/sso?a=1&b=" + markup, Post: []login.Field{
+		{Name: "SAMLRequest", Value: secret.New("PHNhbWxwOkF1dGhuUmVxdWVzdD4=")}, {Name: "RelayState", Value: secret.New(markup)},
+	}}}
+}
+
+// ofLeave is what the page that leads on has and no other page.
+var ofLeave = map[string]string{
+	"<form":   `<form method="post" action="https://idp.example/sso?a=1&amp;b=%22%3e%3cscript%3ealert%281%29%3c/script%3e" data-submit>`,
+	"<script": `<script src="/sso/static/submit-`,
 }
 
 func TestEveryViewInBothLanguages(t *testing.T) {
@@ -60,7 +75,13 @@ func TestEveryViewInBothLanguages(t *testing.T) {
 					t.Errorf("not the page of that language: %s", got)
 				}
 				for _, inline := range []string{"<script", " style=", "<style", " onclick", "http://", "<form"} {
-					if strings.Contains(got, inline) {
+					allowed := 0
+					if part := ofLeave[inline]; name == "leave" && part != "" {
+						if allowed = strings.Count(got, part); allowed != 1 {
+							t.Errorf("it lacks %s: %s", part, got)
+						}
+					}
+					if strings.Count(got, inline) != allowed {
 						t.Errorf("it holds %s", inline)
 					}
 				}
@@ -72,6 +93,37 @@ func TestEveryViewInBothLanguages(t *testing.T) {
 			})
 		}
 	}
+}
+
+func TestThePageThatLeadsOn(t *testing.T) {
+	for lang, words := range map[string][2]string{
+		page.English: {"Continue to your company&#39;s sign-in", "Continue"}, page.Chinese: {"前往公司登录页面", "继续"},
+	} {
+		t.Run("SSO-96 a form with its fields and a button that can be seen: "+lang, func(t *testing.T) {
+			got := render(t, lang, leave())
+			for _, part := range []string{
+				"<h1>" + words[0] + "</h1>", `<button type="submit">` + words[1] + `</button>`,
+				`<input type="hidden" name="SAMLRequest" value="PHNhbWxwOkF1dGhuUmVxdWVzdD4=">`, `name="RelayState"`,
+			} {
+				if strings.Count(got, part) != 1 {
+					t.Errorf("without %s: %s", part, got)
+				}
+			}
+		})
+	}
+	t.Run("SAML-34 an address that is no page's is none of the form's", func(t *testing.T) {
+		got := render(t, page.English, webui.Leave{Destination: login.Destination{URL: "javascript:alert(1)"}})
+		if strings.Contains(got, "javascript:") {
+			t.Error(got)
+		}
+	})
+	t.Run("the script that submits it is a file of ours", func(t *testing.T) {
+		_, rest, _ := strings.Cut(render(t, page.English, leave()), `<script src="/sso/static/`)
+		name, _, _ := strings.Cut(rest, `"`)
+		if asset, ok := webui.Static(name); !ok || !strings.HasPrefix(asset.Type, "text/javascript") || len(asset.Content) == 0 {
+			t.Errorf("%q: %+v", name, asset.Type)
+		}
+	})
 }
 
 func TestPagesOfOneCode(t *testing.T) {

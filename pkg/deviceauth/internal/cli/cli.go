@@ -32,6 +32,7 @@ type Env struct {
 	Stderr   io.Writer
 	Environ  []string
 	Screen   bool // stdout is read by a person
+	Trace    bool // stderr is
 	Keyboard bool // stdin is typed by one
 	// Width gives the columns of the screen, 0 when they are not known; nil means not.
 	Width   func() int
@@ -57,7 +58,8 @@ func System(version string) Env {
 	}
 	return Env{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Environ: os.Environ(),
-		Screen: term.IsTerminal(descriptor(os.Stdout)), Keyboard: term.IsTerminal(descriptor(os.Stdin)), Keyring: keyring.System(),
+		Screen: term.IsTerminal(descriptor(os.Stdout)), Trace: term.IsTerminal(descriptor(os.Stderr)),
+		Keyboard: term.IsTerminal(descriptor(os.Stdin)), Keyring: keyring.System(),
 		Width: func() int {
 			columns, _, err := term.GetSize(descriptor(os.Stdout))
 			if err != nil {
@@ -196,10 +198,13 @@ func (c *command) env(name string) string {
 	return value
 }
 
-const rootHelp = `difyauth signs this machine in on a dify-sso server and hands the token to scripts.
+const rootHelp = `difyauth signs this machine in on a dify-sso server, runs the apps that it keeps, and
+hands the token to scripts.
 
   difyauth login --host https://sso.example.com
   difyauth status
+  difyauth apps list
+  difyauth run "Support bot" "How do I reset my password?"
   curl -H @<(printf 'Authorization: Bearer %s' "$(difyauth token)") \
     https://sso.example.com/openapi/v1/account
   difyauth devices list
@@ -227,15 +232,19 @@ Exit codes:
   0    done
   1    failed
   2    wrong arguments
+  3    run and resume: the run waits for a person
   4    not signed in; the sign-in was refused, or has run out
   5    status alone: the server does not accept the token
   6    status alone: the server cannot be reached
   7    the server has had too many requests: wait and try again
+  8    run and resume: the run failed, or was stopped
+  9    run and resume: the run was broken off with an error
+  10   run and resume: the answer ended in the middle
   130  stopped by Ctrl-C`
 
 func (c *command) root() *cobra.Command {
 	root := &cobra.Command{
-		Use: "difyauth", Short: "Sign this machine in on a dify-sso server", Long: rootHelp,
+		Use: "difyauth", Short: "Sign this machine in on a dify-sso server, and run its apps", Long: rootHelp,
 		SilenceUsage: true, SilenceErrors: true, Version: c.Version,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true}, // ours has our errors
 		PersistentPreRunE: func(*cobra.Command, []string) error {
@@ -253,7 +262,8 @@ func (c *command) root() *cobra.Command {
 	flags.BoolVar(&c.insecure, "insecure", false, "allow an http:// server that is not this machine: whoever sees the network then has the token")
 	flags.StringVarP(&c.output, "output", "o", c.output, "text or json")
 	group(root)
-	root.AddCommand(c.login(), c.status(), c.token(), c.whoami(), c.devices(), c.logout(), c.completion(), c.man(), c.version())
+	root.AddCommand(c.login(), c.status(), c.token(), c.whoami(), c.devices(), c.logout(),
+		c.workspaces(), c.members(), c.apps(), c.run(), c.resume(), c.completion(), c.man(), c.version())
 	c.complete(root)
 	return root
 }

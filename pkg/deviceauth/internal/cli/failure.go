@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/dify-sso/dify-sso/pkg/deviceauth"
+	"github.com/dify-sso/dify-sso/pkg/deviceauth/internal/api"
 	"github.com/dify-sso/dify-sso/pkg/deviceauth/internal/credentials"
 	"github.com/dify-sso/dify-sso/pkg/deviceauth/internal/keyring"
 )
@@ -22,7 +23,7 @@ const (
 	exitNotSignedIn = 4
 	exitTokenDead   = 5 // status alone
 	exitUnreachable = 6 // status alone
-	exitRateLimited = 7
+	exitRateLimited = 7 // 3 and 8 to 10 are of run and resume
 	exitInterrupted = 130
 	exitTerminated  = 143 // SIGTERM, by the shell's custom
 )
@@ -154,6 +155,9 @@ func (c *command) explain(err error) failure {
 	case errors.Is(err, deviceauth.ErrUnauthorized):
 		f.exit = exitNotSignedIn
 		return say("session_ended", "%s does not accept this sign-in any more, it was ended or has run out: run difyauth login --host %s", c.at, c.at)
+	case errors.Is(err, deviceauth.ErrRateLimited) && said != nil && said.Code == "rate_limit_error":
+		f.exit = exitRateLimited
+		return say("rate_limited", "what the app runs on has reached a limit of its own: try again %s", wait)
 	case errors.Is(err, deviceauth.ErrRateLimited):
 		f.exit = exitRateLimited
 		return say("rate_limited", "%s has had too many requests: try again %s", c.at, wait)
@@ -161,6 +165,10 @@ func (c *command) explain(err error) failure {
 		return say("unsupported_client", "%s does not take difyauth as a client: ask who runs it to add difyauth to OPENAPI_KNOWN_CLIENT_IDS", c.at)
 	case errors.Is(err, deviceauth.ErrDisabled):
 		return say("bearer_auth_disabled", "%s has sign-in by token switched off: ask who runs it to set ENABLE_OAUTH_BEARER=true", c.at)
+	case said != nil && words[said.Code] != "":
+		return say(said.Code, "%s", words[said.Code])
+	case errors.Is(err, api.ErrOlder):
+		return say("older_server", "%s knows nothing of this: it is older than this difyauth, or has no apps; ask who runs it to update it", c.at)
 	case errors.Is(err, deviceauth.ErrUnavailable):
 		return say("unavailable", "%s cannot serve this at the moment (%s): try again %s", c.at, detail, wait)
 	case said != nil && said.Code == "session_not_found":

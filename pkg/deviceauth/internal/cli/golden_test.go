@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/dify-sso/dify-sso/pkg/deviceauth/internal/servertest"
@@ -29,7 +28,7 @@ func at(path string, from int, f *servertest.Fault) func(*http.Request) *servert
 // Every word that the command says stands in testdata/golden.
 func TestTranscripts(t *testing.T) {
 	const host = servertest.Origin
-	for name, play := range map[string]func(*stage){
+	transcripts(t, map[string]func(*stage){
 		"login": func(s *stage) {
 			s.server.After = 12 * time.Second
 			s.expect(0, "login", "--host", host)
@@ -376,13 +375,5 @@ func TestTranscripts(t *testing.T) {
 			s.expect(0, "version")
 			s.expect(0, "--version")
 		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newStage(t)
-				play(s)
-				s.golden(name)
-			})
-		})
-	}
+	})
 }

@@ -172,7 +172,9 @@ func TestNoOutputShowsASecret(t *testing.T) {
 		s.server.Fault = nil
 		s.login()
 		s.server.Fault = quote
-		for _, args := range [][]string{{"whoami"}, {"devices", "list"}, {"devices", "revoke", "--all"}, {"whoami", "-o", "json"}, {"token", "--check"}} {
+		for _, args := range [][]string{{"whoami"}, {"devices", "list"}, {"devices", "revoke", "--all"}, {"whoami", "-o", "json"}, {"token", "--check"},
+			{"workspaces", "list"}, {"members", "list"}, {"apps", "list", "-A"}, {"run", servertest.AppID(1), "x"}, {"run", servertest.AppID(1), "x", "--blocking", "-o", "json"},
+			{"resume", servertest.AppID(1), "form", "--run", "r"}, {"run", servertest.AppID(1), "-f", "x=@safety_test.go"}} {
 			if r := s.expect(1, args...); strings.Contains(r.out+r.err, "dfoa_") { // run looks for the rest
 				t.Error(r.out, r.err)
 			}

@@ -165,7 +165,13 @@ func (c *command) open() (*api.API, credentials.Entry, error) {
 
 // api speaks to the server of an entry. http was allowed when the entry was stored.
 func (c *command) api(e credentials.Entry) (*api.API, error) {
-	return api.New(c.client(e.Host, c.insecure || !e.SignedInAt.IsZero()), e.Token)
+	a, err := api.New(c.client(e.Host, c.insecure || !e.SignedInAt.IsZero()), e.Token)
+	if err == nil {
+		a.Waiting = func(d time.Duration) {
+			c.complain("notice", failure{Code: "waiting", Message: fmt.Sprintf("%s has had too many requests and is asked again in %s", c.at, spell(d))})
+		}
+	}
+	return a, err
 }
 
 // plain makes a text from elsewhere harmless in a terminal.

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/dify-sso/dify-sso/pkg/deviceauth/internal/cli"
@@ -25,15 +26,31 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
+// transcripts plays each script on a stage of its own and compares what was said.
+func transcripts(t *testing.T, plays map[string]func(*stage)) {
+	t.Helper()
+	for name, play := range plays {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage(t)
+				play(s)
+				s.golden(name)
+			})
+		})
+	}
+}
+
 // stage is a machine with difyauth on it, and the server that it speaks to.
 type stage struct {
 	t       *testing.T
 	server  *servertest.Server
 	dir     string   // of the credentials
+	home    string   // of the tests
 	environ []string // beside DIFYAUTH_CONFIG_DIR
 	ring    *ring    // nil: there is no keyring
 	width   int      // of the screen
 	screen  bool     // a person sits there …
+	trace   bool     // … and reads stderr
 	typed   []typed  // … and types this
 	stop    time.Duration
 	opened  []string // addresses the browser was given
@@ -54,7 +71,11 @@ type result struct {
 }
 
 func newStage(t *testing.T) *stage {
-	return &stage{t: t, server: servertest.New(), dir: filepath.Join(t.TempDir(), "difyauth")}
+	home, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &stage{t: t, server: servertest.New(), home: home, dir: filepath.Join(t.TempDir(), "difyauth")}
 }
 
 // run runs one command, writes it down and looks for secrets in what it said.
@@ -63,7 +84,7 @@ func (s *stage) run(args ...string) result {
 	var out, errs bytes.Buffer
 	env := cli.Env{
 		Stdin: &keyboard{keys: s.typed}, Stdout: &out, Stderr: &errs, Environ: append([]string{"DIFYAUTH_CONFIG_DIR=" + s.dir}, s.environ...),
-		Screen: s.screen, Keyboard: s.screen, Version: "1.2.3", Transport: byHost{s.server},
+		Screen: s.screen, Trace: s.trace, Keyboard: s.screen, Version: "1.2.3", Transport: byHost{s.server},
 		Hostname: func() (string, error) { return "laptop", nil },
 		Width:    func() int { return s.width },
 		OpenBrowser: func(uri string) error {
@@ -86,7 +107,7 @@ func (s *stage) run(args ...string) result {
 	}
 	r := result{code: cli.Run(args, env), out: out.String(), err: errs.String()}
 	s.note(args, r)
-	for _, secret := range append(s.server.Secrets(), "Bearer dfoa", "Authorization: ") {
+	for _, secret := range append(s.server.Secrets(), "Bearer dfoa", "Bearer dfoe", "Authorization: ") {
 		if said := r.err + r.out; strings.Contains(said, secret) && args[0] != "token" && !strings.Contains(said, "printf") {
 			s.t.Errorf("difyauth %s shows %s:\n%s", strings.Join(args, " "), secret, said)
 		}
@@ -111,7 +132,7 @@ func (s *stage) note(args []string, r result) {
 // golden compares the transcript with its file.
 func (s *stage) golden(name string) {
 	s.t.Helper()
-	path := filepath.Join("testdata", "golden", name+".txt")
+	path := filepath.Join(s.home, "testdata", "golden", name+".txt")
 	got := s.script.String()
 	if *update {
 		if err := os.WriteFile(path, []byte(got), 0o600); err != nil {

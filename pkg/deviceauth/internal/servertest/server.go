@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -34,6 +33,11 @@ type Server struct {
 	After     time.Duration // … this long after it was issued
 	Email     string        // of the person
 	External  bool          // the person has no account
+	Old       bool          // a version without workspaces and apps
+	// Workspaces, Members (of each workspace alike) and Apps are what there is to see.
+	Workspaces []Workspace
+	Members    []Member
+	Apps       []App
 	// Fault, when set, is asked before each request; nil means none.
 	Fault func(*http.Request) *Fault
 	// Date is the server's clock; nil means one that is right.
@@ -47,6 +51,11 @@ type Server struct {
 	polls    []Poll
 	requests []Request
 	issued   int
+	stopped  []string
+	stops    chan struct{} // closed by the next stop; nil when nobody waits for one
+	left     []string
+	answered []string
+	uploads  []Upload
 }
 
 // Fault is what goes wrong with one request.
@@ -83,9 +92,13 @@ type grant struct {
 	interval                  time.Duration
 }
 
-// New gives a server whose person allows every code at once.
+// New gives a server whose person allows every code at once, and owns a workspace.
 func New() *Server {
-	return &Server{Public: Origin, ExpiresIn: 15 * time.Minute, Interval: 5 * time.Second, Decision: Allow, Email: "ada@example.com", grants: map[string]*grant{}}
+	return &Server{
+		Public: Origin, ExpiresIn: 15 * time.Minute, Interval: 5 * time.Second, Decision: Allow, Email: "ada@example.com", grants: map[string]*grant{},
+		Workspaces: []Workspace{{ID: WorkspaceID(1), Name: "Engines", Role: "owner", Status: "normal", Current: true}, {ID: WorkspaceID(2), Name: "Looms", Role: "normal", Status: "normal"}},
+		Members:    []Member{{ID: memberID(1), Name: "Ada", Email: "ada@example.com", Role: "owner", Status: "active"}},
+	}
 }
 
 // Polls gives all polls so far.
@@ -139,7 +152,7 @@ func deviceCode(n int) string { return fmt.Sprintf("dc_%042d0", n) }
 func (s *Server) mint(label string) *Session {
 	n := len(s.sessions) + 1
 	v := &Session{
-		ID: fmt.Sprintf("01900000-0000-7000-8000-%012d", n), Token: fmt.Sprintf("dfoa_%042d1", n), Label: label, Email: s.Email,
+		ID: fmt.Sprintf("01900000-0000-7000-8000-%012d", n), Token: fmt.Sprintf("%s%042d1", map[bool]string{false: "dfoa_", true: "dfoe_"}[s.External], n), Label: label, Email: s.Email,
 		Created: time.Now(), Expires: time.Now().Add(14 * 24 * time.Hour),
 	}
 	s.sessions = append(s.sessions, v)
@@ -206,6 +219,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, body []byte) {
 		s.token(w, body)
 	case strings.HasPrefix(path, "/account"):
 		s.account(w, r, path)
+	case !s.Old && (strings.HasPrefix(path, "/workspaces") || strings.HasPrefix(path, "/apps") || path == "/permitted-external-apps"):
+		s.work(w, r, path, body)
 	default:
 		refuse(w, http.StatusNotFound, "not_found", "Not found")
 	}
@@ -303,81 +318,6 @@ func (s *Server) identity() map[string]any {
 		"account":    map[string]string{"id": "acc-1", "email": s.Email, "name": "Ada"},
 		"workspaces": []any{map[string]string{"id": "ws-1", "name": "Engines", "role": "owner"}, map[string]string{"id": "ws-2", "name": "Looms", "role": "normal"}}, "default_workspace_id": "ws-1",
 	}
-}
-
-func (s *Server) account(w http.ResponseWriter, r *http.Request, path string) {
-	me := s.bearer(r)
-	if me == nil {
-		w.Header().Set("WWW-Authenticate", `Bearer realm="api", error="invalid_token"`)
-		refuse(w, http.StatusUnauthorized, "invalid_token", "The access token is not valid")
-		return
-	}
-	me.Used = time.Now()
-	switch {
-	case r.Method == http.MethodGet && path == "/account":
-		write(w, http.StatusOK, s.identity())
-	case r.Method == http.MethodGet && path == "/account/sessions":
-		s.list(w, r, me)
-	case r.Method == http.MethodDelete && path == "/account/sessions":
-		n := 0
-		for _, v := range s.sessions {
-			if v != me && v.Killed.IsZero() {
-				v.Killed = time.Now()
-				n++
-			}
-		}
-		write(w, http.StatusOK, map[string]any{"status": "revoked", "revoked": n})
-	case r.Method == http.MethodDelete && path == "/account/sessions/self":
-		me.Killed = time.Now()
-		write(w, http.StatusOK, map[string]any{"status": "revoked"})
-	case r.Method == http.MethodDelete:
-		id := strings.TrimPrefix(path, "/account/sessions/")
-		for _, v := range s.sessions {
-			if v.ID == id {
-				v.Killed = time.Now()
-				write(w, http.StatusOK, map[string]any{"status": "revoked"})
-				return
-			}
-		}
-		refuse(w, http.StatusNotFound, "session_not_found", "Session not found")
-	default:
-		refuse(w, http.StatusNotFound, "not_found", "Not found")
-	}
-}
-
-func (s *Server) bearer(r *http.Request) *Session {
-	for _, v := range s.sessions {
-		if r.Header.Get("Authorization") == "Bearer "+v.Token && v.Killed.IsZero() && time.Now().Before(v.Expires) {
-			return v
-		}
-	}
-	return nil
-}
-
-func (s *Server) list(w http.ResponseWriter, r *http.Request, me *Session) {
-	page, _ := strconv.Atoi(r.URL.Query().Get("page"))
-	limit, _ := strconv.Atoi(r.URL.Query().Get("limit"))
-	if page < 1 || limit < 1 || limit > 200 {
-		refuse(w, http.StatusUnprocessableEntity, "invalid_param", "Request validation failed")
-		return
-	}
-	rows := []any{}
-	total := 0
-	for i := len(s.sessions) - 1; i >= 0; i-- { // newest first
-		v := s.sessions[i]
-		if !v.Killed.IsZero() {
-			continue
-		}
-		if total++; total > (page-1)*limit && total <= page*limit {
-			row := map[string]any{"id": v.ID, "prefix": "dfoa_", "client_id": "difyauth", "device_label": v.Label, "created_at": stamp(v.Created),
-				"last_used_at": nil, "expires_at": stamp(v.Expires), "current": v == me, "subject_type": "account"}
-			if !v.Used.IsZero() {
-				row["last_used_at"] = stamp(v.Used)
-			}
-			rows = append(rows, row)
-		}
-	}
-	write(w, http.StatusOK, map[string]any{"page": page, "limit": limit, "total": total, "has_more": page*limit < total, "data": rows})
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -4,13 +4,15 @@ package servertest
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 )
 
@@ -25,30 +27,104 @@ func (t transport) RoundTrip(req *http.Request) (res *http.Response, err error) 
 	if err := req.Context().Err(); err != nil {
 		return nil, err
 	}
-	defer func() {
-		switch v := recover(); v {
-		case nil:
-		case http.ErrAbortHandler:
-			res, err = nil, &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)}
-		default:
-			panic(v)
-		}
-	}()
-	in := req.Clone(req.Context())
+	ctx, leave := context.WithCancel(req.Context())
+	in := req.Clone(ctx)
 	in.Host = req.URL.Host
 	if in.Body == nil {
 		in.Body = http.NoBody
 	}
 	body, err := io.ReadAll(in.Body)
 	if err != nil {
+		leave()
 		return nil, err
 	}
 	in.Body = io.NopCloser(bytes.NewReader(body))
-	w := httptest.NewRecorder()
-	t.s.ServeHTTP(w, in)
-	res = w.Result()
-	res.Request = req
-	return res, nil
+	out, w := io.Pipe()
+	answer := &answer{header: http.Header{}, body: w, begun: make(chan struct{})}
+	unread := context.AfterFunc(ctx, func() { _ = out.CloseWithError(context.Cause(ctx)) })
+	go func() {
+		defer leave()
+		defer func() {
+			unread()
+			switch v := recover(); v {
+			case nil:
+				answer.WriteHeader(http.StatusOK)
+				_ = w.Close()
+			case http.ErrAbortHandler:
+				err := &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)}
+				answer.fail(err)
+				_ = w.CloseWithError(err)
+			default:
+				panic(v)
+			}
+		}()
+		t.s.ServeHTTP(answer, in)
+	}()
+	select {
+	case <-answer.begun:
+	case <-ctx.Done():
+		select {
+		case <-answer.begun: // it ended by itself
+		default:
+			return nil, context.Cause(ctx)
+		}
+	}
+	if answer.err != nil {
+		return nil, answer.err
+	}
+	return &http.Response{
+		Status: http.StatusText(answer.status), StatusCode: answer.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: answer.sent, Body: left{out, leave}, ContentLength: -1, Request: req,
+	}, nil
+}
+
+// left is a body whose reader leaves: the request's context ends, as over a socket.
+type left struct {
+	*io.PipeReader
+	leave context.CancelFunc
+}
+
+// Close implements io.Closer.
+func (l left) Close() error {
+	l.leave()
+	return l.PipeReader.Close()
+}
+
+// answer hands out what a handler writes while it writes.
+type answer struct {
+	header, sent http.Header
+	status       int
+	body         *io.PipeWriter
+	begun        chan struct{}
+	once         sync.Once
+	err          error
+}
+
+// Header implements http.ResponseWriter.
+func (a *answer) Header() http.Header { return a.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (a *answer) WriteHeader(status int) {
+	a.once.Do(func() {
+		a.status, a.sent = status, a.header.Clone()
+		close(a.begun)
+	})
+}
+
+// Write implements http.ResponseWriter.
+func (a *answer) Write(p []byte) (int, error) {
+	a.WriteHeader(http.StatusOK)
+	return a.body.Write(p)
+}
+
+// Flush implements http.Flusher; everything is handed out at once.
+func (a *answer) Flush() {}
+
+func (a *answer) fail(err error) {
+	a.once.Do(func() {
+		a.err = err
+		close(a.begun)
+	})
 }
 
 // Unavailable is the answer of a server whose store is down.
@@ -98,4 +174,9 @@ func Hostile(seed uint64) func(*http.Request) *Fault {
 			return nil
 		}
 	}
+}
+
+// Refusal is the answer of a server that does not do what it was asked.
+func Refusal(status int, code, message string) *Fault {
+	return &Fault{Status: status, Header: http.Header{"Content-Type": {"application/json"}}, Body: fmt.Sprintf(`{"code":%q,"message":%q,"status":%d}`, code, message, status)}
 }

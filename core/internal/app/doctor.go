@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/dify-sso/dify-sso/core/internal/sqlstore"
+	"github.com/dify-sso/dify-sso/pkg/doctor"
+	"github.com/dify-sso/dify-sso/pkg/envelope"
+	"github.com/dify-sso/dify-sso/pkg/innerclient"
+	"github.com/dify-sso/dify-sso/pkg/keyset"
+	"github.com/dify-sso/dify-sso/pkg/redisdb"
+	"github.com/dify-sso/dify-sso/pkg/schema"
+	"github.com/dify-sso/dify-sso/pkg/seal"
+	"github.com/dify-sso/dify-sso/pkg/sqldb"
+	"github.com/dify-sso/dify-sso/pkg/telemetry"
+)
+
+// Examination is what "core doctor" looks at beside the apps. It changes nothing: no key
+// is made, nothing is migrated, and no lock is taken.
+type Examination struct {
+	*Settings
+	Version  string
+	Environ  []string // names the files of secrets
+	Replicas []string // what a person has named
+	Now      func() time.Time
+}
+
+// Checks are the checks in the order in which their findings are told.
+func (e Examination) Checks(ctx context.Context) ([]doctor.Check, error) {
+	cert, certErr := e.Certificate(e.Now, telemetry.NewLogger(io.Discard, 0, "json"))
+	checks := []doctor.Check{
+		said(doctor.Settings, func() []doctor.Finding { return doctor.JudgeSettings(e.Warnings) }),
+		{ID: doctor.PostgresReachable, Run: e.database},
+	}
+	if !e.Embedded() {
+		checks = append(checks, doctor.Check{ID: doctor.RedisReachable, Run: e.redisServers})
+	} else {
+		checks[1].ID = doctor.Schema
+	}
+	if e.sso != nil {
+		peer := e.sso.bridge.Scheme + "://" + e.sso.bridge.Host + "/readyz"
+		checks = append(checks,
+			doctor.Check{ID: doctor.KeysetPeer, Run: func(ctx context.Context) []doctor.Finding {
+				return doctor.Peer(ctx, doctor.AskReady, peer, "sso-bridge", "SSO_BRIDGE_URL", e.sso.keys.Fingerprint())
+			}},
+			doctor.Check{ID: doctor.KeysetSigned, Run: e.signed})
+	}
+	replicas, err := e.replicas(ctx)
+	if err != nil {
+		return nil, err
+	}
+	checks = append(checks, replicas...)
+	public := doctor.Public{Setting: "CONSOLE_API_URL", URL: e.Public, Path: "/openapi/v1/_version", Ours: e.ours, Now: e.Now}
+	if !e.OpenAPIEnabled {
+		public.Path = "/signin"
+	}
+	return append(checks,
+		doctor.Check{ID: doctor.AddressOurs, Run: public.Look},
+		said(doctor.CertificateOwn, func() []doctor.Finding {
+			if cert == nil {
+				return doctor.JudgeOwn(nil, certErr, e.Now())
+			}
+			return doctor.JudgeOwn(cert.Leaf(), certErr, e.Now())
+		}),
+		said(doctor.CertificateRoots, func() []doctor.Finding {
+			return doctor.JudgeRoots(map[string]string{"REDIS_CA_FILE": e.RedisCAFile, "SSO_BRIDGE_CA_FILE": e.BridgeCAFile}, e.Now())
+		}),
+		said(doctor.Proxies, func() []doctor.Finding {
+			return doctor.JudgeProxies(e.Public, "CONSOLE_API_URL", len(e.TrustedProxies), e.TLS())
+		}),
+		said(doctor.DataDirectory, func() []doctor.Finding { return doctor.JudgeDataDir(e.kept(), doctor.FreeSpace) }),
+		said(doctor.FilesModes, func() []doctor.Finding {
+			return doctor.JudgeModes(doctor.SecretFiles(&e.Config, e.Environ, map[string]string{"KEYSET_FILE": e.KeysetFile, "SEALING_KEY_FILE": e.SealingKeyFile, "TLS_KEY_FILE": e.TLSKeyFile}))
+		}),
+		said(doctor.FilesLimit, func() []doctor.Finding {
+			return doctor.JudgeLimit(doctor.OpenFiles, e.MaxConnections, e.DatabaseMaxConns)
+		}),
+	), nil
+}
+
+// said is a check that waits for nobody.
+func said(id string, judge func() []doctor.Finding) doctor.Check {
+	return doctor.Check{ID: id, Run: func(context.Context) []doctor.Finding { return judge() }}
+}
+
+// kept is the data directory, empty in a fleet.
+func (e Examination) kept() string {
+	if !e.Embedded() {
+		return ""
+	}
+	return e.DataDir
+}
+
+// replicas are the processes that were named, or the one that serves here.
+func (e Examination) replicas(ctx context.Context) (checks []doctor.Check, err error) {
+	var addresses []string
+	for _, given := range e.Replicas {
+		found, err := doctor.Replicas(ctx, given, e.TLS(), nil)
+		if err != nil {
+			return nil, err
+		}
+		addresses = append(addresses, found...)
+	}
+	if len(e.Replicas) == 0 {
+		if own, err := doctor.ReadyAddress(e.InnerListen, e.TLS()); err == nil {
+			addresses = []string{own}
+		}
+	}
+	fingerprint := ""
+	if e.sso != nil {
+		fingerprint = e.sso.keys.Fingerprint()
+	}
+	for _, at := range addresses {
+		checks = append(checks, doctor.Check{ID: doctor.ReplicaReady, Subject: strings.TrimSuffix(at, "/readyz"), Run: func(ctx context.Context) []doctor.Finding {
+			return doctor.Replica(ctx, doctor.AskReady, at, fingerprint, len(e.Replicas) > 0)
+		}})
+	}
+	return checks, nil
+}
+
+// ours judges what answers at the public address.
+func (e Examination) ours(status int, body []byte) (warn bool, wrong string) {
+	var v struct {
+		Version string `json:"version"`
+	}
+	switch {
+	case status != http.StatusOK:
+		return false, "What answers at CONSOLE_API_URL is not core, or not set up to answer."
+	case !e.OpenAPIEnabled:
+		return false, ""
+	case json.Unmarshal(body, &v) != nil || v.Version == "":
+		return false, "What answers at CONSOLE_API_URL is not core."
+	case !strings.HasSuffix(v.Version, "+"+e.Version):
+		return true, "What answers at CONSOLE_API_URL is core of another version than this program."
+	}
+	return false, ""
+}
+
+// database looks at the database and at what of it has to fit this process.
+func (e Examination) database(ctx context.Context) []doctor.Finding {
+	if e.Embedded() {
+		if _, err := os.Stat(e.Database()); errors.Is(err, os.ErrNotExist) {
+			return []doctor.Finding{{Check: doctor.Schema, Status: doctor.Skipped, Text: "There is no database in DATA_DIR yet: the first start makes it."}}
+		}
+	}
+	db, err := e.open(ctx)
+	if err != nil {
+		if e.Embedded() {
+			return doctor.JudgeSchema(schema.Status{}, err, "", true)
+		}
+		return doctor.PostgresDown(err)
+	}
+	defer func() { _ = db.Close() }()
+	var found []doctor.Finding
+	if !e.Embedded() {
+		p, err := doctor.ReadPostgres(ctx, db, doctor.Rights{
+			Ours:     func(table string) bool { return !strings.HasPrefix(table, "sso_") },
+			ReadOnly: []string{"goose_db_version"}, Appended: []string{"audit_events"},
+		})
+		if err != nil {
+			return doctor.PostgresDown(err)
+		}
+		found = append(doctor.JudgePostgres(p, e.DatabaseMaxConns), doctor.JudgeClock("Postgres", p.Now, p.Before, p.Answered, 0)...)
+	}
+	migrator, err := sqlstore.NewMigrator(db)
+	if err != nil {
+		return append(found, doctor.JudgeSchema(schema.Status{}, err, "", e.Embedded())...)
+	}
+	status, err := migrator.Status(ctx)
+	found = append(found, doctor.JudgeSchema(status, err, "core migrate up", e.Embedded())...)
+	if err != nil || status.Current == 0 {
+		return found
+	}
+	ids, previous, err := e.canary(ctx, db)
+	found = append(found, doctor.JudgeCanary(previous, err, "core admin rotate-secret-key")...)
+	return append(found, doctor.JudgeSealing(ids, "core admin rotate-sealing-key")...)
+}
+
+// open opens the database beside whoever serves on it.
+func (e Examination) open(ctx context.Context) (sqldb.DB, error) {
+	if e.Embedded() {
+		return sqldb.OpenSQLite(ctx, e.Database())
+	}
+	return openPostgres(ctx, "DATABASE_URL", e.DatabaseURL, 1)
+}
+
+// canary compares our keys with those of the database.
+func (e Examination) canary(ctx context.Context, db sqldb.DB) (ids []string, previous bool, err error) {
+	dir, err := openData(e.Settings)
+	if err != nil {
+		return nil, false, err
+	}
+	k, err := loadKeys(e.Settings, dir) // beside a database it makes none
+	if err != nil {
+		return nil, false, err
+	}
+	state, err := sqlstore.Installation{DB: db}.Read(ctx)
+	switch {
+	case err != nil:
+		return k.sealing.IDs(), false, err
+	case state.Canary == "":
+		return k.sealing.IDs(), false, doctor.ErrNoCanary
+	}
+	previous, err = seal.Canary{Keys: k.sealing, Place: "installation/1/canary", Key: k.canary, Previous: k.former.canary}.Fits(state.Canary)
+	return k.sealing.IDs(), previous, err
+}
+
+// Usable reports whether an App can be built on the database without changing it.
+func (e Examination) Usable(ctx context.Context) bool {
+	for _, f := range e.database(ctx) {
+		if f.Status == doctor.Fail || (f.Check == doctor.Schema || f.Check == doctor.KeysCanary) && f.Status != doctor.OK {
+			return false
+		}
+	}
+	return true
+}
+
+func (e Examination) redisServers(ctx context.Context) []doctor.Finding {
+	o := e.redis()
+	o.PoolSize = 1
+	db, err := redisdb.New(o)
+	if err != nil {
+		return doctor.RedisDown(err)
+	}
+	defer func() { _ = db.Close() }()
+	servers, err := db.Servers(ctx)
+	if err != nil {
+		return doctor.RedisDown(err)
+	}
+	hosts, encrypted := o.Hosts()
+	found := doctor.JudgeRedis(servers, o.Mode, encrypted, hosts)
+	for _, s := range servers {
+		found = append(found, doctor.JudgeClock("Redis", s.Now, s.Before, s.Answered, 0)...)
+	}
+	return found
+}
+
+// signed asks the bridge for its connections, as the pages of a sign-in do.
+func (e Examination) signed(ctx context.Context) []doctor.Finding {
+	const whose, setting = "sso-bridge", "SSO_BRIDGE_URL"
+	inner, err := envelope.NewInner(envelope.Deps{Keys: keyset.NewRing(e.sso.keys), Audience: envelope.CoreToBridge, Issuer: e.Public.String(), Now: e.Now})
+	if err != nil {
+		return doctor.Signed(whose, setting, 0, "", err)
+	}
+	client, err := innerclient.New(innerclient.Deps{Base: e.sso.bridge, Inner: inner, Roots: e.sso.roots, Agent: Program})
+	if err != nil {
+		return doctor.Signed(whose, setting, 0, "", err)
+	}
+	defer client.CloseIdle()
+	a, err := client.Once(ctx, http.MethodGet, "/inner/api/sso/connections?intent=device_flow", nil, nil)
+	return doctor.Signed(whose, setting, a.Status, a.Code(), err)
+}

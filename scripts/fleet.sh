@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Two processes of core on one Postgres and one Redis, for a look at a fleet on this
 # machine. DATABASE_URL and REDIS_URL name servers of yours; without them those on
 # 127.0.0.1 are used, or started from their binaries. Everything is kept in
@@ -82,4 +83,4 @@ A second core serves http://127.0.0.1:5003 (its log is in .cache/fleet/second.lo
 one of the two begins, the other finishes, and a token that is ended on one is refused by
 the other at the next request. The first one:
 TEXT
-bin/core serve
+bin/core serve --seed-apps deploy/dev/apps.yaml

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Runs each fuzz target of the repository for FUZZTIME.
 set -eu
 # shellcheck disable=SC2086 # a list of packages

@@ -1,7 +1,8 @@
 #!/bin/sh
-# The Enterprise Edition on this machine: core, sso-bridge and an OpenID provider for
-# development, whose people sign in by a click. Everything is kept in data-ee; Ctrl-C ends
-# all three.
+# SPDX-License-Identifier: Apache-2.0
+# The Enterprise Edition on this machine: core, sso-bridge and a provider for development,
+# which speaks OpenID Connect and SAML and whose people sign in by a click. Everything is
+# kept in data-ee; Ctrl-C ends all three.
 set -eu
 dir=data-ee
 core=http://127.0.0.1:5001 bridge=http://127.0.0.1:5003 provider=http://127.0.0.1:5005
@@ -20,6 +21,15 @@ connections:
     enable: force
     reason: a provider for development, on this machine alone
     oidc: { issuer: "$provider", client_id: dify-sso, client_secret_file: "$dir/client.secret" }
+  - id: dev-saml
+    name: Example Corp (development, SAML)
+    preset: generic-saml
+    intents: [device_flow, account_login]
+    domains: [saml.corp.example]
+    enable: force
+    reason: a provider for development, on this machine alone
+    saml: { metadata_url: "$provider/saml/metadata" }
+    claims: { groups: groups }
 EOF
 
 started=
@@ -27,12 +37,13 @@ started=
 trap 'trap - INT TERM EXIT; [ -z "$started" ] || kill $started 2>/dev/null || true; wait' INT TERM EXIT
 
 DEVIDP_CLIENT_SECRET=$(cat "$dir/client.secret") bin/devidp --listen 127.0.0.1:5005 --issuer "$provider" \
-	--redirect-uri "$bridge/sso/oidc/callback/dev" >"$dir/devidp.log" 2>&1 &
+	--redirect-uri "$bridge/sso/oidc/callback/dev" --consumer-url "$bridge/sso/saml/acs/dev-saml" --key-file "$dir/devidp.pem" >"$dir/devidp.log" 2>&1 &
 idp=$!
 started="$started $idp"
 
 ENTERPRISE_ENABLED=true KEYSET_FILE="$dir/keyset.json" SSO_BRIDGE_URL=http://127.0.0.1:5004 SSO_BRIDGE_PUBLIC_URL=$bridge CONSOLE_API_URL=$core \
-	DATA_DIR="$dir/core" LISTEN=127.0.0.1:5001 INNER_LISTEN=127.0.0.1:5002 bin/core serve --log-format text 2>"$dir/core.log" &
+	DATA_DIR="$dir/core" LISTEN=127.0.0.1:5001 INNER_LISTEN=127.0.0.1:5002 bin/core serve --log-format text \
+	--seed-apps deploy/dev/apps.yaml --seed-apps deploy/dev/apps-ee.yaml 2>"$dir/core.log" &
 serving=$!
 started="$started $serving"
 
@@ -66,8 +77,14 @@ If core shows a link above, set it up there first.
 
 Sign a command line in, in another terminal, and choose company sign-in in the browser:
   bin/difyauth login --host $core
-Its people are on the provider's page; some of them are refused on purpose. Why, with the
-reference that the page then shows (attempts list lists all):
+
+Apps to try are there once core is set up. Whoever has signed in by the company runs
+"Echo for everybody", and finds no other:
+  bin/difyauth apps list
+  bin/difyauth run "Echo for everybody" "hello"
+
+Two connections lead to the same people, one by OpenID Connect and one by SAML. Some of
+them are refused on purpose. Why, with the reference that the page then shows:
   CORE_INNER_URL=http://127.0.0.1:5002 SSO_BRIDGE_PUBLIC_URL=$bridge CONSOLE_API_URL=$core \\
     KEYSET_FILE=$dir/keyset.json DATA_DIR=$dir/bridge bin/sso-bridge attempts show REFERENCE
 

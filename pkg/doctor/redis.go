@@ -3,6 +3,7 @@
 package doctor
 
 import (
+	"context"
 	"strconv"
 	"strings"
 
@@ -11,6 +12,26 @@ import (
 
 // redisLeast is the oldest Redis that is tested, as major*100+minor.
 const redisLeast = 602
+
+// Redis looks at the servers that take writes, one after the other.
+func Redis(ctx context.Context, o redisdb.Options) []Finding {
+	o.PoolSize = 1
+	db, err := redisdb.New(o)
+	if err != nil {
+		return RedisDown(err)
+	}
+	defer func() { _ = db.Close() }()
+	servers, err := db.Servers(ctx)
+	if err != nil {
+		return RedisDown(err)
+	}
+	hosts, encrypted := o.Hosts()
+	found := JudgeRedis(servers, o.Mode, encrypted, hosts)
+	for _, s := range servers {
+		found = append(found, JudgeClock("Redis", s.Now, s.Before, s.Answered, 0)...)
+	}
+	return found
+}
 
 // JudgeRedis says what the servers that take writes say of themselves.
 func JudgeRedis(servers []redisdb.Server, mode redisdb.Mode, encrypted bool, hosts []string) []Finding {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/dify-sso/dify-sso/pkg/server"
@@ -43,6 +44,31 @@ func Replicas(ctx context.Context, given string, secure bool, resolve func(ctx c
 		all = append(all, u.Scheme+"://"+host+u.Path)
 	}
 	return all, nil
+}
+
+// Processes are the checks of the processes that a person has named, or of the one whose
+// second listener is at listen, this machine's own. fingerprint is that of our own key set,
+// empty without one. It fails for a name that is no address.
+func Processes(ctx context.Context, named []string, listen string, secure bool, fingerprint string) (checks []Check, err error) {
+	var addresses []string
+	for _, given := range named {
+		found, err := Replicas(ctx, given, secure, nil)
+		if err != nil {
+			return nil, err
+		}
+		addresses = append(addresses, found...)
+	}
+	if len(named) == 0 {
+		if own, err := ReadyAddress(listen, secure); err == nil {
+			addresses = []string{own}
+		}
+	}
+	for _, at := range addresses {
+		checks = append(checks, Check{ID: ReplicaReady, Subject: strings.TrimSuffix(at, "/readyz"), Run: func(ctx context.Context) []Finding {
+			return Replica(ctx, AskReady, at, fingerprint, len(named) > 0)
+		}})
+	}
+	return checks, nil
 }
 
 // Replica asks one process. fingerprint is that of our own key set, empty without one;

@@ -17,7 +17,6 @@ import (
 	"github.com/dify-sso/dify-sso/pkg/envelope"
 	"github.com/dify-sso/dify-sso/pkg/innerclient"
 	"github.com/dify-sso/dify-sso/pkg/keyset"
-	"github.com/dify-sso/dify-sso/pkg/redisdb"
 	"github.com/dify-sso/dify-sso/pkg/schema"
 	"github.com/dify-sso/dify-sso/pkg/seal"
 	"github.com/dify-sso/dify-sso/pkg/sqldb"
@@ -42,23 +41,25 @@ func (e Examination) Checks(ctx context.Context) ([]doctor.Check, error) {
 		{ID: doctor.PostgresReachable, Run: e.database},
 	}
 	if !e.Embedded() {
-		checks = append(checks, doctor.Check{ID: doctor.RedisReachable, Run: e.redisServers})
+		checks = append(checks, doctor.Check{ID: doctor.RedisReachable, Run: func(ctx context.Context) []doctor.Finding { return doctor.Redis(ctx, e.redis()) }})
 	} else {
 		checks[1].ID = doctor.Schema
 	}
+	fingerprint := ""
 	if e.sso != nil {
+		fingerprint = e.sso.keys.Fingerprint()
 		peer := e.sso.bridge.Scheme + "://" + e.sso.bridge.Host + "/readyz"
 		checks = append(checks,
 			doctor.Check{ID: doctor.KeysetPeer, Run: func(ctx context.Context) []doctor.Finding {
-				return doctor.Peer(ctx, doctor.AskReady, peer, "sso-bridge", "SSO_BRIDGE_URL", e.sso.keys.Fingerprint())
+				return doctor.Peer(ctx, doctor.AskReady, peer, "sso-bridge", "SSO_BRIDGE_URL", fingerprint)
 			}},
 			doctor.Check{ID: doctor.KeysetSigned, Run: e.signed})
 	}
-	replicas, err := e.replicas(ctx)
+	processes, err := doctor.Processes(ctx, e.Replicas, e.InnerListen, e.TLS(), fingerprint)
 	if err != nil {
 		return nil, err
 	}
-	checks = append(checks, replicas...)
+	checks = append(checks, processes...)
 	public := doctor.Public{Setting: "CONSOLE_API_URL", URL: e.Public, Path: "/openapi/v1/_version", Ours: e.ours, Now: e.Now}
 	if !e.OpenAPIEnabled {
 		public.Path = "/signin"
@@ -98,33 +99,6 @@ func (e Examination) kept() string {
 		return ""
 	}
 	return e.DataDir
-}
-
-// replicas are the processes that were named, or the one that serves here.
-func (e Examination) replicas(ctx context.Context) (checks []doctor.Check, err error) {
-	var addresses []string
-	for _, given := range e.Replicas {
-		found, err := doctor.Replicas(ctx, given, e.TLS(), nil)
-		if err != nil {
-			return nil, err
-		}
-		addresses = append(addresses, found...)
-	}
-	if len(e.Replicas) == 0 {
-		if own, err := doctor.ReadyAddress(e.InnerListen, e.TLS()); err == nil {
-			addresses = []string{own}
-		}
-	}
-	fingerprint := ""
-	if e.sso != nil {
-		fingerprint = e.sso.keys.Fingerprint()
-	}
-	for _, at := range addresses {
-		checks = append(checks, doctor.Check{ID: doctor.ReplicaReady, Subject: strings.TrimSuffix(at, "/readyz"), Run: func(ctx context.Context) []doctor.Finding {
-			return doctor.Replica(ctx, doctor.AskReady, at, fingerprint, len(e.Replicas) > 0)
-		}})
-	}
-	return checks, nil
 }
 
 // ours judges what answers at the public address.
@@ -222,26 +196,6 @@ func (e Examination) Usable(ctx context.Context) bool {
 		}
 	}
 	return true
-}
-
-func (e Examination) redisServers(ctx context.Context) []doctor.Finding {
-	o := e.redis()
-	o.PoolSize = 1
-	db, err := redisdb.New(o)
-	if err != nil {
-		return doctor.RedisDown(err)
-	}
-	defer func() { _ = db.Close() }()
-	servers, err := db.Servers(ctx)
-	if err != nil {
-		return doctor.RedisDown(err)
-	}
-	hosts, encrypted := o.Hosts()
-	found := doctor.JudgeRedis(servers, o.Mode, encrypted, hosts)
-	for _, s := range servers {
-		found = append(found, doctor.JudgeClock("Redis", s.Now, s.Before, s.Answered, 0)...)
-	}
-	return found
 }
 
 // signed asks the bridge for its connections, as the pages of a sign-in do.

@@ -45,7 +45,7 @@ func (e Examination) Checks(ctx context.Context) ([]doctor.Check, error) {
 		{ID: doctor.PostgresReachable, Run: e.database},
 	}
 	if !e.Embedded() {
-		checks = append(checks, doctor.Check{ID: doctor.RedisReachable, Run: e.redisServers})
+		checks = append(checks, doctor.Check{ID: doctor.RedisReachable, Run: func(ctx context.Context) []doctor.Finding { return doctor.Redis(ctx, e.redis()) }})
 	} else {
 		checks[1].ID = doctor.Schema
 	}
@@ -56,11 +56,11 @@ func (e Examination) Checks(ctx context.Context) ([]doctor.Check, error) {
 			return doctor.Peer(ctx, doctor.AskReady, peer, "core", "CORE_INNER_URL", e.keys.Fingerprint())
 		}},
 		doctor.Check{ID: doctor.KeysetSigned, Run: e.signed})
-	replicas, err := e.replicas(ctx)
+	processes, err := doctor.Processes(ctx, e.Replicas, e.InnerListen, e.TLSCertFile != "", e.keys.Fingerprint())
 	if err != nil {
 		return nil, err
 	}
-	checks = append(checks, replicas...)
+	checks = append(checks, processes...)
 	public := doctor.Public{Setting: "SSO_BRIDGE_PUBLIC_URL", URL: e.Public, Path: examine.Probe(), Ours: ours, Now: e.Now}
 	return append(checks,
 		doctor.Check{ID: doctor.AddressOurs, Run: public.Look},
@@ -97,29 +97,6 @@ func (e Examination) kept() string {
 		return ""
 	}
 	return e.DataDir
-}
-
-// replicas are the processes that were named, or the one that serves here.
-func (e Examination) replicas(ctx context.Context) (checks []doctor.Check, err error) {
-	var addresses []string
-	for _, given := range e.Replicas {
-		found, err := doctor.Replicas(ctx, given, e.TLSCertFile != "", nil)
-		if err != nil {
-			return nil, err
-		}
-		addresses = append(addresses, found...)
-	}
-	if len(e.Replicas) == 0 {
-		if own, err := doctor.ReadyAddress(e.InnerListen, e.TLSCertFile != ""); err == nil {
-			addresses = []string{own}
-		}
-	}
-	for _, at := range addresses {
-		checks = append(checks, doctor.Check{ID: doctor.ReplicaReady, Subject: strings.TrimSuffix(at, "/readyz"), Run: func(ctx context.Context) []doctor.Finding {
-			return doctor.Replica(ctx, doctor.AskReady, at, e.keys.Fingerprint(), len(e.Replicas) > 0)
-		}})
-	}
-	return checks, nil
 }
 
 // ours judges what answers at the public address.
@@ -211,26 +188,6 @@ func (e Examination) Usable(ctx context.Context) bool {
 		}
 	}
 	return true
-}
-
-func (e Examination) redisServers(ctx context.Context) []doctor.Finding {
-	o := e.redis()
-	o.PoolSize = 1
-	db, err := redisdb.New(o)
-	if err != nil {
-		return doctor.RedisDown(err)
-	}
-	defer func() { _ = db.Close() }()
-	servers, err := db.Servers(ctx)
-	if err != nil {
-		return doctor.RedisDown(err)
-	}
-	hosts, encrypted := o.Hosts()
-	found := doctor.JudgeRedis(servers, o.Mode, encrypted, hosts)
-	for _, s := range servers {
-		found = append(found, doctor.JudgeClock("Redis", s.Now, s.Before, s.Answered, 0)...)
-	}
-	return found
 }
 
 // signed sends core a request that is empty, which core refuses for what is not in it

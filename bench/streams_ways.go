@@ -172,17 +172,29 @@ server {
 	return p, address, nil
 }
 
-// resident gives the memory of a process that is in RAM, in bytes.
-func resident(pid int) (int64, error) {
+// ram is the memory of a process that is in RAM, in bytes, and what of it are pages of files,
+// its program above all, which the kernel shares between processes and can drop.
+type ram struct{ all, file int64 }
+
+func resident(pid int) (ram, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		return 0, err
+		return ram{}, err
 	}
-	for line := range strings.Lines(string(text)) {
-		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			kb, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
-			return kb << 10, err
+	var r ram
+	for name, into := range map[string]*int64{"VmRSS:": &r.all, "RssFile:": &r.file} {
+		for line := range strings.Lines(string(text)) {
+			if rest, ok := strings.CutPrefix(line, name); ok {
+				kb, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
+				if err != nil {
+					return ram{}, err
+				}
+				*into = kb << 10
+			}
 		}
 	}
-	return 0, errors.New("no VmRSS")
+	if r.all == 0 {
+		return ram{}, errors.New("no VmRSS")
+	}
+	return r, nil
 }

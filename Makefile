@@ -91,8 +91,11 @@ chart-docs: ## the chart's README and the settings that its schema knows, from v
 # What a release is dated by, so that two builds of one commit are equal.
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 ARCH ?= amd64,arm64
+# What is given away is compiled by the Go that go.work names, also on a machine that is kept to an older one
+# (GOTOOLCHAIN=local): its library may have vulnerabilities that are mended since. The module proxy gives it.
+RELEASE_GO := $(shell sed -n 's/^toolchain //p' go.work)
 images: ## container images of both services for amd64 and arm64 (or ARCH=amd64), with lists of parts, into dist/images; needs no Docker
-	@SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) go run ./deploy/image build --version $(VERSION) --arch $(ARCH) --out dist/images
+	@GOTOOLCHAIN=$(RELEASE_GO) SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) go run ./deploy/image build --version $(VERSION) --arch $(ARCH) --out dist/images
 
 rootfs: ## what an image holds beside its program, into dist/rootfs for deploy/image/Dockerfile
 	@go run ./deploy/image rootfs --out dist/rootfs
@@ -105,12 +108,12 @@ sbom: build ## lists of parts of the binaries (CycloneDX), into dist/sbom
 
 release-snapshot: ## archives, packages and checksums of a release, into dist/release; publishes nothing
 	@$(GORELEASER) check
-	@BUILD_FLAGS="$$(sh scripts/flags.sh)" LINK_FLAGS="$$(sh scripts/flags.sh ld)" VERSION=$(VERSION) BUILD_TIME=$(SOURCE_DATE_EPOCH) \
+	@GOTOOLCHAIN=$(RELEASE_GO) BUILD_FLAGS="$$(sh scripts/flags.sh)" LINK_FLAGS="$$(sh scripts/flags.sh ld)" VERSION=$(VERSION) BUILD_TIME=$(SOURCE_DATE_EPOCH) \
 		BUILD_DATE=$$(date -u -d @$(SOURCE_DATE_EPOCH) +%Y-%m-%dT%H:%M:%SZ) SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) $(GORELEASER) release --snapshot --clean --skip=publish,sign,sbom
 
 vulncheck: ## known vulnerabilities of what the programs call, by a database that the module proxy gives
 	@go mod verify
-	@go run ./deploy/image/vulncheck
+	@GOTOOLCHAIN=$(RELEASE_GO) go run ./deploy/image/vulncheck
 
 reproduce: ## the image of core twice, compiled anew in two folders
 	@REPRODUCE=full go test -count=1 -timeout 60m -run TestTwoBuildsAreEqual ./test/deploy/images

@@ -6,6 +6,7 @@ package supply_test
 
 import (
 	"encoding/json"
+	"go/version"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -243,6 +244,27 @@ func TestTheReleaseBuildsWhatMakeBuilds(t *testing.T) {
 	if build := read(t, root, "scripts/build.sh"); strings.Count(build, "flags.sh") != 2 {
 		t.Error("scripts/build.sh does not take its flags from scripts/flags.sh")
 	}
+}
+
+// leastReleased is the oldest Go whose library has no known vulnerability that the programs
+// call: GO-2026-6809.
+const leastReleased = "go1.26.10"
+
+func TestReleasesAreOfAGoWithoutKnownVulnerabilities(t *testing.T) {
+	t.Run("SUP-01 go.work names it, and what is given away is built with it on every machine", func(t *testing.T) {
+		root, _ := files(t)
+		named := regexp.MustCompile(`(?m)^toolchain (go\S+)$`).FindStringSubmatch(read(t, root, "go.work"))
+		if named == nil || version.Compare(named[1], leastReleased) < 0 {
+			t.Errorf("go.work names %v, want at least %s", named, leastReleased)
+		}
+		makefile := read(t, root, "Makefile")
+		for _, target := range []string{"images", "release-snapshot", "vulncheck"} {
+			recipe, _, _ := strings.Cut(makefile[strings.Index(makefile, "\n"+target+":")+1:], "\n\n")
+			if !strings.Contains(recipe, "@GOTOOLCHAIN=$(RELEASE_GO) ") {
+				t.Errorf("make %s takes whatever Go is there", target)
+			}
+		}
+	})
 }
 
 // A Dockerfile and the command make the same image: the same files, user and command.

@@ -67,7 +67,7 @@ var rows = []archtest.Row{
 	{Package: "internal/probe", May: []string{"pkg/deviceauth", "pkg/secret"}},
 	{Package: "internal/prune", May: []string{"pkg/jobs"}},
 	{Package: "internal/redisstore", May: []string{"core/internal/authz", "core/internal/devicegrant", "core/internal/run", "core/internal/token", "pkg/ratelimit", "pkg/ratelimit/redislimit", "pkg/redisdb", "pkg/secret"}},
-	{Package: "internal/run", May: []string{"core/internal/apps", "core/internal/token", "pkg/audit", "pkg/canon", "pkg/fault", "pkg/seal", "pkg/secret", "pkg/trace"}},
+	{Package: "internal/run", May: []string{"core/internal/apps", "core/internal/token", "pkg/audit", "pkg/canon", "pkg/fault", "pkg/jobs", "pkg/seal", "pkg/secret", "pkg/trace"}},
 	{Package: "internal/serviceapi", May: []string{"core/internal/apps", "core/internal/run", "pkg/egress", "pkg/fault", "pkg/secret"}},
 	{Package: "internal/sqlstore", May: []string{"core/internal/access", "core/internal/account", "core/internal/apps", "core/internal/console", "core/internal/installation", "core/internal/prune", "core/internal/run", "core/internal/token", "core/internal/workspace", "migrations", "pkg/audit", "pkg/canon", "pkg/schema", "pkg/seal", "pkg/secret", "pkg/sqlaudit", "pkg/sqldb", "pkg/sqllease", "pkg/sqlseal"}},
 	{Package: "internal/sso", May: []string{"core/internal/devicegrant", "core/internal/token", "pkg/audit", "pkg/canon", "pkg/envelope", "pkg/fault", "pkg/keyset", "pkg/secret", "pkg/ssocode", "pkg/trace"}},

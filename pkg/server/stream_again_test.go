@@ -185,7 +185,7 @@ func secure(t *testing.T, handle fiber.Handler) net.Conn {
 	}
 	app.Get("/", server.Enter(server.Route{Pattern: "/"}), handle)
 	addr := serving(t, app, streams, func(l net.Listener) net.Listener { return server.BoundedTLS(app, l, 10, pair) })
-	conn, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // it was made a moment ago
+	conn, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true})
 	if err != nil {
 		t.Fatal(err)
 	}

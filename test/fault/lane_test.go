@@ -64,7 +64,7 @@ func newLane(t testing.TB) *lane {
 	}
 	l := &lane{fleet: f, root: t, tap: newTap(t, targets), waiting: map[string]bool{}, used: map[string]string{}}
 	// The jobs of a day have been done.
-	for _, job := range []string{"prune.tokens", "prune.sessions", "prune.runs"} {
+	for _, job := range []string{"prune.tokens", "prune.sessions", "prune.runs", "runs.lost"} {
 		l.exec(`INSERT INTO leases (name, owner, until_at, fence) VALUES ($1, 'test', now() + interval '1 day', 1)`, job)
 	}
 	l.restart()

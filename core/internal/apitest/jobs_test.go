@@ -8,6 +8,10 @@ import (
 	"time"
 
 	"github.com/dify-sso/dify-sso/core/internal/apitest"
+	"github.com/dify-sso/dify-sso/core/internal/apps"
+	"github.com/dify-sso/dify-sso/core/internal/run"
+	"github.com/dify-sso/dify-sso/core/internal/token"
+	"github.com/dify-sso/dify-sso/pkg/canon"
 )
 
 const jbDay = 24 * time.Hour
@@ -32,7 +36,7 @@ func TestRetention(t *testing.T) {
 		ended, _ := tkLogin(t, s, b, "ended")
 		_, expired := tkLogin(t, s, b, "left to run out")
 		s.Bearer(t, ended, "DELETE", sessionsPath+"/self")
-		if names := jbRun(t, s); !slices.Equal(names, []string{"prune.tokens", "prune.sessions", "prune.runs", "count.tokens"}) {
+		if names := jbRun(t, s); !slices.Equal(names, []string{"prune.tokens", "prune.sessions", "prune.runs", "runs.lost", "count.tokens"}) {
 			t.Fatal(names)
 		}
 		if n := tokenRows(t, s); n != 2 || sqlInt(t, s, fences) != 2 {
@@ -77,6 +81,26 @@ func TestRetention(t *testing.T) {
 		jbRun(t, s)
 		if n := sqlInt(t, s, rows); n != 0 {
 			t.Fatalf("%d sessions", n)
+		}
+	})
+	t.Run("OUT-05 a run whose process was killed ends on record, a quarter of an hour after the longest", func(t *testing.T) {
+		s := apitest.Start(t, unlimited(), apitest.Set("RUN_MAX_DURATION", "20m"))
+		r := run.Record{
+			ID: canon.NewID(), AppID: canon.NewID(), WorkspaceID: canon.NewID(), SubjectKey: token.Subject{Issuer: "i", ID: "s"}.Key(), TokenID: canon.NewID(),
+			Mode: apps.Chat, TaskID: canon.NewID(), Status: run.Running, StartedAt: s.Clock.Now(),
+		}
+		if err := s.App.Stores.Runs.Begin(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		for _, step := range []struct {
+			passes time.Duration
+			want   string
+		}{{35*time.Minute - time.Second, "running"}, {2 * time.Second, "failed"}} {
+			s.Clock.Advance(step.passes)
+			jbRun(t, s)
+			if got := sqlText(t, s, `SELECT status FROM app_runs`); got != step.want {
+				t.Errorf("%s after %s, want %s", got, step.passes, step.want)
+			}
 		}
 	})
 }

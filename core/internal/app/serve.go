@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/dify-sso/dify-sso/core/internal/prune"
+	"github.com/dify-sso/dify-sso/core/internal/run"
 	"github.com/dify-sso/dify-sso/pkg/control"
 	"github.com/dify-sso/dify-sso/pkg/jobs"
 	"github.com/dify-sso/dify-sso/pkg/lifecycle"
@@ -90,7 +91,7 @@ func (a *App) Jobs() []jobs.Job {
 	return []jobs.Job{
 		prune.Tokens(a.Stores.Prune, a.opts.Now, keep), prune.Sessions(a.Stores.Prune, a.opts.Now),
 		prune.Runs(a.Stores.Prune, a.opts.Now, days(a.Settings.RunRetentionDays)),
-		a.liveJob(),
+		run.Lost(a.Stores.Runs, a.opts.Now, a.Settings.RunMaxDuration), a.liveJob(),
 	}
 }
 

@@ -63,6 +63,10 @@ type Runs interface {
 	// Settle notes the workflow run's id, where it became known later, and the status, and
 	// with one that is over the time. A run that is over stays as it is.
 	Settle(ctx context.Context, id, workflowRunID string, s Status, at time.Time) error
+	// Lose ends as failed at most limit runs that are running on record and began before the
+	// time, in one statement, and gives their number; rows that another statement has locked
+	// may be passed over.
+	Lose(ctx context.Context, before, at time.Time, limit int) (int64, error)
 	// ByTask finds a run of this app and subject, or returns ErrNoRun.
 	ByTask(ctx context.Context, appID, subjectKey, taskID string) (Record, error)
 	// ByWorkflowRun is ByTask for the id of a workflow run.

@@ -38,6 +38,13 @@ func (s Runs) Settle(ctx context.Context, id, workflowRunID string, status run.S
 	return err
 }
 
+// Lose implements run.Runs. Its rows are chosen first and once, as those of Prune are.
+func (s Runs) Lose(ctx context.Context, before, at time.Time, limit int) (int64, error) {
+	return s.DB.Exec(ctx, `WITH over AS MATERIALIZED (SELECT id FROM app_runs
+		WHERE status = 'running' AND started_at < $1 LIMIT $2`+s.DB.Dialect().SkipLocked()+`)
+		UPDATE app_runs SET status = 'failed', finished_at = $3 WHERE id IN (SELECT id FROM over)`, before, limit, at)
+}
+
 // ByTask implements run.Runs.
 func (s Runs) ByTask(ctx context.Context, appID, subjectKey, taskID string) (run.Record, error) {
 	return s.one(ctx, `task_id = $3`, appID, subjectKey, taskID)

@@ -161,6 +161,36 @@ func Runs(t *testing.T, open OpenDurable) {
 		}
 	})
 
+	t.Run("runs that nobody has ended are lost, the others stay as they are", func(t *testing.T) {
+		a, b := open(t)
+		of := func(s run.Status, began time.Time) run.Record {
+			r := runOf(canon.NewID(), ada)
+			r.StartedAt, r.Status = began, s
+			if s.Over() {
+				r.FinishedAt = &began
+			}
+			return a.begun(t, r)
+		}
+		before, at := after(time.Hour), after(2*time.Hour)
+		lost := []run.Record{of(run.Running, start), of(run.Running, start), of(run.Running, after(time.Hour-time.Second))}
+		stay := []run.Record{of(run.Running, before), of(run.Paused, start), of(run.Finished, start), of(run.Stopped, start)}
+		for _, want := range []int64{2, 1, 0} {
+			if n, err := b.Runs.Lose(t.Context(), before, at, 2); err != nil || n != want {
+				t.Fatalf("%d, %v, want %d", n, err, want)
+			}
+		}
+		for i := range lost {
+			lost[i].Status, lost[i].FinishedAt = run.Failed, &at
+		}
+		for _, r := range append(lost, stay...) {
+			got, err := task(b, r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			same(t, "run", got, r)
+		}
+	})
+
 	t.Run("of two tasks of one workflow run the later counts", func(t *testing.T) {
 		a, b := open(t)
 		first := a.begun(t, runOf(canon.NewID(), ada))
@@ -179,7 +209,9 @@ func Runs(t *testing.T, open OpenDurable) {
 		r := a.begun(t, runOf(canon.NewID(), ada))
 		_, byTask := a.Runs.ByTask(cancelled(t), r.AppID, r.SubjectKey, r.TaskID)
 		_, byWorkflow := a.Runs.ByWorkflowRun(cancelled(t), r.AppID, r.SubjectKey, r.WorkflowRunID)
+		_, lose := a.Runs.Lose(cancelled(t), after(time.Hour), start, 1)
 		for what, err := range map[string]error{
+			"Lose":   lose,
 			"Begin":  a.Runs.Begin(cancelled(t), runOf(r.AppID, ada)),
 			"Settle": a.Runs.Settle(cancelled(t), r.ID, "", run.Failed, start),
 			"ByTask": byTask, "ByWorkflowRun": byWorkflow,
@@ -238,6 +270,10 @@ func (w faultyRuns) Begin(ctx context.Context, r run.Record) error {
 func (w faultyRuns) Settle(ctx context.Context, id, workflowRunID string, s run.Status, at time.Time) error {
 	_, err := faulttest.Get(ctx, w.f, "Runs.Settle", func() (struct{}, error) { return struct{}{}, w.s.Settle(ctx, id, workflowRunID, s, at) })
 	return err
+}
+
+func (w faultyRuns) Lose(ctx context.Context, before, at time.Time, limit int) (int64, error) {
+	return faulttest.Get(ctx, w.f, "Runs.Lose", func() (int64, error) { return w.s.Lose(ctx, before, at, limit) })
 }
 
 func (w faultyRuns) ByTask(ctx context.Context, appID, subjectKey, taskID string) (run.Record, error) {

@@ -55,6 +55,8 @@ CREATE TABLE app_runs (
 CREATE UNIQUE INDEX uq_app_runs_task ON app_runs (app_id, task_id);
 CREATE INDEX idx_app_runs_workflow ON app_runs (app_id, workflow_run_id);
 CREATE INDEX idx_app_runs_started ON app_runs (started_at);
+-- Few at a time: those whose end nobody has written down yet.
+CREATE INDEX idx_app_runs_running ON app_runs (started_at) WHERE status = 'running';
 
 -- +goose Down
 DROP TABLE app_runs;

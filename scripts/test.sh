@@ -78,7 +78,7 @@ status=0
 	go test -count=1 -vet=off -shuffle=on -timeout 18m $race -run "$at_once" $ends || status=1
 	# What takes minutes of load or of waiting is "make deployed".
 	go test -count=1 -vet=off -shuffle=on -timeout 18m -skip '^TestARealPrometheus$' $(echo "$packages" | grep -E "$unraced") ./test/sso/... ./test/chart/... \
-		$(go list ./test/deploy/... | grep -E '/(visitor|supply|traces|onhost)$') ./deploy/image/... ./bench/... || status=1
+		$(go list ./test/deploy/... | grep -E '/(visitor|supply|traces|onhost|oncluster|restored)$') ./deploy/image/... ./bench/... || status=1
 }
 wait "$first" || status=1
 wait "$second" || status=1

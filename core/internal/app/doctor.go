@@ -5,10 +5,8 @@ package app
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 
@@ -17,7 +15,6 @@ import (
 	"github.com/dify-sso/dify-sso/pkg/envelope"
 	"github.com/dify-sso/dify-sso/pkg/innerclient"
 	"github.com/dify-sso/dify-sso/pkg/keyset"
-	"github.com/dify-sso/dify-sso/pkg/schema"
 	"github.com/dify-sso/dify-sso/pkg/seal"
 	"github.com/dify-sso/dify-sso/pkg/sqldb"
 	"github.com/dify-sso/dify-sso/pkg/telemetry"
@@ -38,7 +35,7 @@ func (e Examination) Checks(ctx context.Context) ([]doctor.Check, error) {
 	cert, certErr := e.Certificate(e.Now, telemetry.NewLogger(io.Discard, 0, "json"))
 	checks := []doctor.Check{
 		said(doctor.Settings, func() []doctor.Finding { return doctor.JudgeSettings(e.Warnings) }),
-		{ID: doctor.PostgresReachable, Run: e.database},
+		{ID: doctor.PostgresReachable, Run: e.stored().Look},
 	}
 	if !e.Embedded() {
 		checks = append(checks, doctor.Check{ID: doctor.RedisReachable, Run: func(ctx context.Context) []doctor.Finding { return doctor.Redis(ctx, e.redis()) }})
@@ -119,44 +116,19 @@ func (e Examination) ours(status int, body []byte) (warn bool, wrong string) {
 	return false, ""
 }
 
-// database looks at the database and at what of it has to fit this process.
-func (e Examination) database(ctx context.Context) []doctor.Finding {
-	if e.Embedded() {
-		if _, err := os.Stat(e.Database()); errors.Is(err, os.ErrNotExist) {
-			return []doctor.Finding{{Check: doctor.Schema, Status: doctor.Skipped, Text: "There is no database in DATA_DIR yet: the first start makes it."}}
-		}
-	}
-	db, err := e.open(ctx)
-	if err != nil {
-		if e.Embedded() {
-			return doctor.JudgeSchema(schema.Status{}, err, "", true)
-		}
-		return doctor.PostgresDown(err)
-	}
-	defer func() { _ = db.Close() }()
-	var found []doctor.Finding
-	if !e.Embedded() {
-		p, err := doctor.ReadPostgres(ctx, db, doctor.Rights{
+// stored is the database, and what of it has to fit this process.
+func (e Examination) stored() doctor.Database {
+	d := doctor.Database{
+		Program: Program, Open: e.open, MaxConns: e.DatabaseMaxConns, Migrator: sqlstore.NewMigrator, Canary: e.canary,
+		Rights: doctor.Rights{
 			Ours:     func(table string) bool { return !strings.HasPrefix(table, "sso_") },
 			ReadOnly: []string{"goose_db_version"}, Appended: []string{"audit_events"},
-		})
-		if err != nil {
-			return doctor.PostgresDown(err)
-		}
-		found = append(doctor.JudgePostgres(p, e.DatabaseMaxConns), doctor.JudgeClock("Postgres", p.Now, p.Before, p.Answered, 0)...)
+		},
 	}
-	migrator, err := sqlstore.NewMigrator(db)
-	if err != nil {
-		return append(found, doctor.JudgeSchema(schema.Status{}, err, "", e.Embedded())...)
+	if e.Embedded() {
+		d.File = e.Database()
 	}
-	status, err := migrator.Status(ctx)
-	found = append(found, doctor.JudgeSchema(status, err, "core migrate up", e.Embedded())...)
-	if err != nil || status.Current == 0 {
-		return found
-	}
-	ids, previous, err := e.canary(ctx, db)
-	found = append(found, doctor.JudgeCanary(previous, err, "core admin rotate-secret-key")...)
-	return append(found, doctor.JudgeSealing(ids, "core admin rotate-sealing-key")...)
+	return d
 }
 
 // open opens the database beside whoever serves on it.
@@ -189,14 +161,7 @@ func (e Examination) canary(ctx context.Context, db sqldb.DB) (ids []string, pre
 }
 
 // Usable reports whether an App can be built on the database without changing it.
-func (e Examination) Usable(ctx context.Context) bool {
-	for _, f := range e.database(ctx) {
-		if f.Status == doctor.Fail || (f.Check == doctor.Schema || f.Check == doctor.KeysCanary) && f.Status != doctor.OK {
-			return false
-		}
-	}
-	return true
-}
+func (e Examination) Usable(ctx context.Context) bool { return e.stored().Usable(ctx) }
 
 // signed asks the bridge for its connections, as the pages of a sign-in do.
 func (e Examination) signed(ctx context.Context) []doctor.Finding {

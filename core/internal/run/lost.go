@@ -20,7 +20,8 @@ const (
 )
 
 // Lost is the hourly job that ends what is on record of runs whose process is gone: one that
-// was killed writes nothing down. No run goes on for longer than longest.
+// was killed writes nothing down. No run goes on here for longer than longest; at its runtime it
+// may, and whoever follows it is answered by the runtime, whatever is on record.
 func Lost(r Runs, now func() time.Time, longest time.Duration) jobs.Job {
 	return jobs.Job{Name: LostLease, Every: lostEvery, Do: func(ctx context.Context) (int64, error) {
 		at := now()

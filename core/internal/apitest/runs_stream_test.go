@@ -251,9 +251,13 @@ func TestRunSilence(t *testing.T) {
 		s := w.open(t, "normal", path, flow)
 		one := w.rt.run(t, w.rt.asked())
 		one.say(`{"event":"workflow_started","task_id":"quiet","workflow_run_id":"r"}`)
-		s.next()
 		frames := s.rest()
-		pings := len(frames) - 1
+		// A ping may come ahead of the first event, on a busy machine.
+		pings := len(frames) - 2
+		frames = slices.DeleteFunc(frames, func(frame string) bool { return strings.Contains(frame, `"event":"workflow_started"`) })
+		if len(frames) != pings+1 {
+			t.Fatalf("the event is not there once: %q", frames)
+		}
 		for _, frame := range frames[:pings] {
 			if frame != "event: ping\n\n" {
 				t.Fatalf("%q", frame)

@@ -12,7 +12,7 @@ import (
 // no HTTP server.
 var bans = []archtest.Ban{
 	{From: "pkg", Never: []string{"core", "sso-bridge"}, Why: "what both services share knows neither"},
-	plain("audit"), plain("canon"), plain("config"), plain("datadir"), plain("fault"), plain("faulttest"), plain("jobs"), plain("lifecycle"), plain("limits"), plain("page"), plain("ratelimit"), plain("seal"), plain("secret"), plain("wire"),
+	plain("audit"), plain("backup"), plain("canon"), plain("config"), plain("datadir"), plain("fault"), plain("faulttest"), plain("jobs"), plain("lifecycle"), plain("limits"), plain("page"), plain("ratelimit"), plain("seal"), plain("secret"), plain("wire"),
 	{From: "pkg/sqldb", Never: []string{"github.com/gofiber", "net/http"}, Why: "the seam over SQL knows no transport"},
 	{From: "pkg/egress", Never: []string{"github.com/gofiber", "github.com/valyala", "database/sql", "github.com/redis"}, Why: "it calls others and serves nobody"},
 	{From: "pkg/redisdb", Never: []string{"github.com/gofiber", "net/http", "database/sql"}, Why: "the seam over Redis knows no transport and no other engine"},
@@ -26,6 +26,7 @@ func plain(name string) archtest.Ban {
 // Each package and every arrow of the workspace that leaves it.
 var rows = []archtest.Row{
 	{Package: "audit", May: []string{"pkg/canon"}},
+	{Package: "backup", May: []string{"pkg/datadir", "pkg/fault"}},
 	{Package: "bundle", May: []string{"pkg/config"}},
 	{Package: "canon"},
 	{Package: "clientip"},

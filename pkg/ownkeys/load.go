@@ -36,6 +36,10 @@ type Keys struct {
 	Sealing *seal.Keys
 }
 
+// Files are the files in which a service keeps the keys that it makes itself, those first that the
+// database needs.
+var Files = []string{datadir.SecretKeyFile, datadir.PreviousKeyFile, datadir.SealingKeyFile}
+
 // firstSealingKey names the key that an embedded installation makes for itself.
 const firstSealingKey = "k1"
 

@@ -160,8 +160,26 @@ func (m *Migrator) Fit(ctx context.Context, own bool) error {
 			return err
 		}
 	}
-	if err := status.Check(); err != nil {
-		return fmt.Errorf("%w (it is at version %d, this program at %d)", err, status.Current, status.Target)
+	return status.refused(status.Check())
+}
+
+// NotNewer refuses a schema that is newer than this binary, with ErrNewer. An older one may be
+// put in place: the next start brings it up to date.
+func (m *Migrator) NotNewer(ctx context.Context) error {
+	status, err := m.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if err := status.Check(); !errors.Is(err, ErrOlder) {
+		return status.refused(err)
 	}
 	return nil
+}
+
+// refused adds both versions to what Check has returned.
+func (s Status) refused(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w (it is at version %d, this program at %d)", err, s.Current, s.Target)
 }

@@ -4,19 +4,12 @@ package app
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
-	"slices"
-	"time"
 
 	"github.com/dify-sso/dify-sso/core/internal/devicegrant"
 	"github.com/dify-sso/dify-sso/core/internal/operator"
 	"github.com/dify-sso/dify-sso/pkg/audit"
-	"github.com/dify-sso/dify-sso/pkg/datadir"
 	"github.com/dify-sso/dify-sso/pkg/ownkeys"
-	"github.com/dify-sso/dify-sso/pkg/sqldb"
 )
 
 func (k *keys) entries() *devicegrant.Entries {
@@ -95,65 +88,4 @@ func (a *App) drawSealingKey(ctx context.Context, by audit.Actor) error {
 		return err
 	}
 	return ownkeys.NewSealingKey(a.dir, a.keys.sealing)
-}
-
-// snapshotPrefix begins the name of a directory that a copy is made in.
-const snapshotPrefix = ".backup-"
-
-// Snapshot implements operator.Keys. The keys are copied under the lock that rotations
-// take, the database after them: it opens under the keys of that moment.
-func (k keeper) Snapshot(ctx context.Context) (_ operator.Snapshot, err error) {
-	a := k.a
-	if a.dir == nil {
-		return operator.Snapshot{}, operator.ErrNotEmbedded
-	}
-	a.rotating.Lock()
-	defer a.rotating.Unlock()
-	left, _ := filepath.Glob(a.dir.Path(snapshotPrefix + "*")) // by a command that was killed
-	for _, old := range left {
-		if info, err := os.Stat(old); err == nil && time.Since(info.ModTime()) > time.Hour {
-			_ = os.RemoveAll(old)
-		}
-	}
-	place, err := os.MkdirTemp(a.dir.Path(""), snapshotPrefix+"*") // 0700
-	if err != nil {
-		return operator.Snapshot{}, err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.RemoveAll(place)
-		}
-	}()
-	s := operator.Snapshot{Dir: place, Version: a.opts.Version, MadeAt: a.opts.Now().UTC()}
-	for _, name := range keyFiles {
-		content, err := os.ReadFile(a.dir.Path(name))
-		if os.IsNotExist(err) {
-			continue
-		}
-		if err == nil {
-			err = os.WriteFile(filepath.Join(place, name), content, 0o600) //nolint:gosec // both names are ours
-		}
-		if err != nil {
-			return operator.Snapshot{}, err
-		}
-		s.Files = append(s.Files, name)
-	}
-	if err := a.recorder.Flush(ctx); err != nil {
-		return operator.Snapshot{}, fmt.Errorf("audit events that wait: %w", err)
-	}
-	if err := sqldb.CopySQLite(ctx, a.dir.Path(DatabaseFile), filepath.Join(place, DatabaseFile)); err != nil {
-		return operator.Snapshot{}, err
-	}
-	s.Files = append(s.Files, DatabaseFile) // last: restored in this order
-	status, err := a.schema.Status(ctx)
-	s.Schema = status.Current
-	return s, err
-}
-
-// keyFiles are the files beside the database, those that it needs first.
-var keyFiles = []string{datadir.SecretKeyFile, datadir.PreviousKeyFile, datadir.SealingKeyFile}
-
-// IsInstallationFile reports whether a copy of an installation may hold a file.
-func IsInstallationFile(name string) bool {
-	return name == DatabaseFile || slices.Contains(keyFiles, name)
 }

@@ -6,27 +6,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/dify-sso/dify-sso/core/internal/app"
 	"github.com/dify-sso/dify-sso/core/internal/operator"
+	"github.com/dify-sso/dify-sso/pkg/backup"
 	cmdline "github.com/dify-sso/dify-sso/pkg/command"
 )
-
-// backedUp is the answer of backup, restored that of restore.
-type backedUp struct {
-	File    string    `json:"file"`
-	Size    int64     `json:"bytes"`
-	Schema  int64     `json:"schema"`
-	Version string    `json:"version"`
-	MadeAt  time.Time `json:"made_at"`
-	Files   []string  `json:"files"`
-}
 
 func (c *command) backup() *cobra.Command {
 	var to string
@@ -41,7 +30,7 @@ encrypts. While it is made DATA_DIR needs room for a second database.
   core admin backup --to - | age -r age1... > core.tar.age
 
 Keys that you give yourself (SECRET_KEY, SEALING_KEY_FILE) are not in it. With Postgres
-use pg_dump (docs/operating/fleet.md).`,
+use pg_dump (docs/operating/backup.md).`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if to == "" {
 				return cmdline.Usage(errors.New("--to is required: a file, or - for standard output"))
@@ -56,40 +45,18 @@ use pg_dump (docs/operating/fleet.md).`,
 				}
 				defer func() { _ = os.RemoveAll(s.Dir) }()
 				if to == "-" {
-					return app.Pack(c.Stdout, s)
+					return app.Copies.Pack(c.Stdout, s)
 				}
-				size, err := packInto(to, s)
+				made, err := app.Copies.PackInto(to, s)
 				if err != nil {
-					return err
+					return fmt.Errorf("--to: %w", err)
 				}
-				return c.out.Print(backedUp{File: to, Size: size, Schema: s.Schema, Version: s.Version, MadeAt: s.MadeAt, Files: s.Files},
-					"%s holds the installation as of %s (%d bytes). Whoever has this file has the installation.\n", to, s.MadeAt.Format(time.RFC3339), size)
+				return c.out.Print(made, "%s holds the installation as of %s (%d bytes). Whoever has this file has the installation.\n", to, made.MadeAt.Format(time.RFC3339), made.Size)
 			})
 		},
 	})
 	cmd.Flags().StringVar(&to, "to", "", "file to write, or - for standard output")
 	return cmd
-}
-
-// packInto makes the file in one step: there is never half a copy under its name.
-func packInto(path string, s operator.Snapshot) (size int64, err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), ".core-backup-*") // 0600
-	if err != nil {
-		return 0, fmt.Errorf("--to: %w", err)
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(f.Name())
-		}
-	}()
-	err = app.Pack(f, s)
-	if err == nil {
-		size, err = f.Seek(0, io.SeekCurrent)
-	}
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return 0, err
-	}
-	return size, os.Rename(f.Name(), path)
 }
 
 func (c *command) restore() *cobra.Command {
@@ -113,7 +80,7 @@ What was ended after the copy was made is alive again: end it again before core 
 				return err
 			}
 			if !s.Embedded() {
-				return operator.ErrNotEmbedded
+				return backup.ErrNotEmbedded
 			}
 			in := c.Stdin
 			if from != "-" {

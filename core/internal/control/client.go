@@ -7,6 +7,7 @@ import (
 
 	"github.com/dify-sso/dify-sso/core/internal/access"
 	"github.com/dify-sso/dify-sso/core/internal/operator"
+	"github.com/dify-sso/dify-sso/pkg/backup"
 	"github.com/dify-sso/dify-sso/pkg/control"
 )
 
@@ -108,8 +109,8 @@ func (c Client) RotateSealingKey(ctx context.Context) (operator.SealingKey, erro
 }
 
 // Snapshot implements operator.Operations.
-func (c Client) Snapshot(ctx context.Context) (operator.Snapshot, error) {
-	return control.Call[operator.Snapshot](ctx, c.Client, opSnapshot, struct{}{})
+func (c Client) Snapshot(ctx context.Context) (backup.Snapshot, error) {
+	return control.Call[backup.Snapshot](ctx, c.Client, opSnapshot, struct{}{})
 }
 
 // Bundle implements operator.Operations.

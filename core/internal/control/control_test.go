@@ -24,6 +24,7 @@ import (
 	commands "github.com/dify-sso/dify-sso/core/internal/control"
 	"github.com/dify-sso/dify-sso/core/internal/operator"
 	"github.com/dify-sso/dify-sso/pkg/audit"
+	"github.com/dify-sso/dify-sso/pkg/backup"
 	"github.com/dify-sso/dify-sso/pkg/control"
 	"github.com/dify-sso/dify-sso/pkg/fault"
 	"github.com/dify-sso/dify-sso/pkg/secret"
@@ -433,8 +434,8 @@ func (s *stub) RotateSealingKey(context.Context) (operator.SealingKey, error) {
 	return operator.SealingKey{Key: "k2", Others: []string{"k1"}, New: true}, nil
 }
 
-func (s *stub) Snapshot(context.Context) (operator.Snapshot, error) {
-	return operator.Snapshot{Dir: "d", Files: []string{"core.db"}, Schema: 1}, nil
+func (s *stub) Snapshot(context.Context) (backup.Snapshot, error) {
+	return backup.Snapshot{Dir: "d", Files: []string{"core.db"}, Schema: 1}, nil
 }
 
 func (s *stub) Bundle(context.Context) (operator.Bundle, error) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/dify-sso/dify-sso/core/internal/operator"
+	"github.com/dify-sso/dify-sso/pkg/backup"
 	"github.com/dify-sso/dify-sso/pkg/control"
 )
 
@@ -80,7 +81,7 @@ func Operations(as func(by control.Caller) operator.Operations) map[string]contr
 		opSealingKey: takes(as, func(o operator.Operations, ctx context.Context, _ struct{}) (operator.SealingKey, error) {
 			return o.RotateSealingKey(ctx)
 		}),
-		opSnapshot: takes(as, func(o operator.Operations, ctx context.Context, _ struct{}) (operator.Snapshot, error) {
+		opSnapshot: takes(as, func(o operator.Operations, ctx context.Context, _ struct{}) (backup.Snapshot, error) {
 			return o.Snapshot(ctx)
 		}),
 		opBundle: takes(as, func(o operator.Operations, ctx context.Context, _ struct{}) (operator.Bundle, error) {

@@ -16,6 +16,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/control"
 	"github.com/dify-sso/dify-sso/core/internal/operator"
 	"github.com/dify-sso/dify-sso/pkg/audit"
+	"github.com/dify-sso/dify-sso/pkg/backup"
 	"github.com/dify-sso/dify-sso/pkg/fault"
 	"github.com/dify-sso/dify-sso/pkg/wire"
 )
@@ -100,9 +101,9 @@ func (h *heard) RotateSealingKey(context.Context) (operator.SealingKey, error) {
 	return operator.SealingKey{}, nil
 }
 
-func (h *heard) Snapshot(context.Context) (operator.Snapshot, error) {
+func (h *heard) Snapshot(context.Context) (backup.Snapshot, error) {
 	h.request = struct{}{}
-	return operator.Snapshot{}, nil
+	return backup.Snapshot{}, nil
 }
 
 func (h *heard) Bundle(context.Context) (operator.Bundle, error) {

@@ -36,6 +36,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/sso"
 	"github.com/dify-sso/dify-sso/core/internal/token"
 	"github.com/dify-sso/dify-sso/core/internal/workspace"
+	"github.com/dify-sso/dify-sso/pkg/backup"
 	"github.com/dify-sso/dify-sso/pkg/clientip"
 	"github.com/dify-sso/dify-sso/pkg/envelope"
 	"github.com/dify-sso/dify-sso/pkg/fault"
@@ -79,7 +80,7 @@ var failures = map[string]*fault.Error{
 	"envelope.ErrInnerMismatch": envelope.ErrInnerMismatch, "envelope.ErrInnerReplayed": envelope.ErrInnerReplayed,
 	"httpapi.errInnerKey":      errInnerKey,
 	"installation.ErrNotSetUp": installation.ErrNotSetUp, "installation.ErrAlreadySetUp": installation.ErrAlreadySetUp,
-	"operator.ErrInvalid": operator.ErrInvalid, "operator.ErrNoAccount": operator.ErrNoAccount, "operator.ErrNotEmbedded": operator.ErrNotEmbedded,
+	"operator.ErrInvalid": operator.ErrInvalid, "operator.ErrNoAccount": operator.ErrNoAccount, "backup.ErrNotEmbedded": backup.ErrNotEmbedded,
 	"operator.ErrNoApp": operator.ErrNoApp, "operator.ErrManyApps": operator.ErrManyApps, "operator.ErrAppExists": operator.ErrAppExists,
 	"installation.ErrSetupCodeWrong": installation.ErrSetupCodeWrong, "limits.ErrTooMany": limits.ErrTooMany,
 	"token.ErrInvalid": token.ErrInvalid, "token.ErrSessionNotFound": token.ErrSessionNotFound, "token.ErrUnknown": token.ErrUnknown,

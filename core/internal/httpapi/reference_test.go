@@ -294,7 +294,7 @@ func answeredWhere() map[string]string {
 // something else, or a command alone shows them.
 var neverAnswered = map[string]bool{
 	"access.ErrStatus": true, "access.ErrLastAdministrator": true, "account.ErrNotFound": true, "console.ErrUnknown": true, "token.ErrUnknown": true,
-	"devicegrant.ErrUserCodeTaken": true, "token.ErrHashTaken": true, "operator.ErrInvalid": true, "operator.ErrNoAccount": true, "operator.ErrNotEmbedded": true, "operator.ErrNoApp": true, "operator.ErrManyApps": true, "operator.ErrAppExists": true,
+	"devicegrant.ErrUserCodeTaken": true, "token.ErrHashTaken": true, "operator.ErrInvalid": true, "operator.ErrNoAccount": true, "backup.ErrNotEmbedded": true, "operator.ErrNoApp": true, "operator.ErrManyApps": true, "operator.ErrAppExists": true,
 	// What the bridge answers core; browsers are told by a page.
 	"sso.ErrNotConfigured": true, "sso.ErrConnectionUnknown": true, "sso.ErrUnroutable": true, "sso.ErrChoiceRequired": true, "sso.ErrAttemptNotFound": true, "sso.ErrSilent": true,
 }

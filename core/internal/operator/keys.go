@@ -2,16 +2,7 @@
 
 package operator
 
-import (
-	"time"
-
-	"github.com/dify-sso/dify-sso/core/internal/installation"
-	"github.com/dify-sso/dify-sso/pkg/fault"
-)
-
-// ErrNotEmbedded: what a command asks is for installations that are kept in DATA_DIR.
-var ErrNotEmbedded = fault.New(fault.Conflict, "not_embedded", "This installation is kept in Postgres, and nothing was done.").
-	Hinted("Copy it with pg_dump, and its keys apart from that (docs/operating/fleet.md).")
+import "github.com/dify-sso/dify-sso/core/internal/installation"
 
 // SecretKey is what became of SECRET_KEY.
 type SecretKey struct {
@@ -31,14 +22,4 @@ type SealingKey struct {
 	// New: the key was drawn now.
 	New     bool                    `json:"new"`
 	Columns []installation.Resealed `json:"columns"`
-}
-
-// Snapshot is a copy of an installation in a directory beside it. Who has asked for it
-// takes it away.
-type Snapshot struct {
-	Dir     string    `json:"dir"`
-	Files   []string  `json:"files"`
-	Schema  int64     `json:"schema"`
-	Version string    `json:"version"`
-	MadeAt  time.Time `json:"made_at"`
 }

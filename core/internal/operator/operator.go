@@ -11,6 +11,7 @@ import (
 	"github.com/dify-sso/dify-sso/core/internal/account"
 	"github.com/dify-sso/dify-sso/core/internal/installation"
 	"github.com/dify-sso/dify-sso/pkg/audit"
+	"github.com/dify-sso/dify-sso/pkg/backup"
 	"github.com/dify-sso/dify-sso/pkg/canon"
 	"github.com/dify-sso/dify-sso/pkg/fault"
 	"github.com/dify-sso/dify-sso/pkg/secret"
@@ -56,7 +57,7 @@ type Operations interface {
 	// everything anew with the first.
 	RotateSealingKey(ctx context.Context) (SealingKey, error)
 	// Snapshot copies the embedded installation aside, as it is at one moment.
-	Snapshot(ctx context.Context) (Snapshot, error)
+	Snapshot(ctx context.Context) (backup.Snapshot, error)
 	// Bundle gives what may be told to somebody who helps.
 	Bundle(ctx context.Context) (Bundle, error)
 }
@@ -65,7 +66,7 @@ type Operations interface {
 type Keys interface {
 	RotateSecretKey(ctx context.Context, by audit.Actor) (SecretKey, error)
 	RotateSealingKey(ctx context.Context, by audit.Actor) (SealingKey, error)
-	Snapshot(ctx context.Context) (Snapshot, error)
+	Snapshot(ctx context.Context) (backup.Snapshot, error)
 	Bundle(ctx context.Context) (Bundle, error)
 }
 
@@ -165,7 +166,7 @@ func (a acts) RotateSealingKey(ctx context.Context) (SealingKey, error) {
 	return a.Keys.RotateSealingKey(ctx, a.by)
 }
 
-func (a acts) Snapshot(ctx context.Context) (Snapshot, error) { return a.Keys.Snapshot(ctx) }
+func (a acts) Snapshot(ctx context.Context) (backup.Snapshot, error) { return a.Keys.Snapshot(ctx) }
 
 func (a acts) Bundle(ctx context.Context) (Bundle, error) { return a.Keys.Bundle(ctx) }
 

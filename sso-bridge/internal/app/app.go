@@ -139,6 +139,9 @@ func New(ctx context.Context, s *Settings, o Options) (*App, error) {
 	return a, nil
 }
 
+// canaryPurpose names the key that shows whether SECRET_KEY is that of the database.
+const canaryPurpose = "sso.installation.canary"
+
 // coreTimeout bounds a call of core with both of its tries.
 const coreTimeout = 3 * time.Second
 
@@ -154,7 +157,7 @@ func (a *App) build(ctx context.Context) (err error) {
 	if a.recorder, err = audit.NewRecorder(st.Audit, a.opts.Log); err != nil {
 		return err
 	}
-	canary, former, err := a.keys.Derive("sso.installation.canary")
+	canary, former, err := a.keys.Derive(canaryPurpose)
 	if err != nil {
 		return err
 	}

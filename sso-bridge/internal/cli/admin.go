@@ -78,7 +78,7 @@ restart every process; move it to the front and restart them again; then call th
 			})
 		},
 	})
-	return command.Group(&cobra.Command{Use: "admin", Short: "Change the bridge's own keys, and write a support bundle"}, secretKey, sealingKey, c.supportBundle())
+	return command.Group(&cobra.Command{Use: "admin", Short: "Copy the bridge, change its own keys, and write a support bundle"}, c.backup(), c.restore(), secretKey, sealingKey, c.supportBundle())
 }
 
 // maxListed is the longest list.

@@ -299,6 +299,13 @@ func TestOfAFleet(t *testing.T) {
 		}
 	})
 	p.must("migrate", "up")
+	t.Run("a copy is pg_dump's", func(t *testing.T) {
+		for _, args := range [][]string{{"backup", "--to", p.path("x.tar")}, {"restore", "--from", p.path("keyset.json")}} {
+			if code, _, errs := p.run(append([]string{"admin"}, args...)...); code != 1 || !strings.Contains(errs, "pg_dump") {
+				t.Errorf("%q: %d %s", args, code, errs)
+			}
+		}
+	})
 	t.Run("SSO-111 with Postgres and Redis from another shell", func(t *testing.T) {
 		_, inner, _ := p.serve()
 		p.must(github...)

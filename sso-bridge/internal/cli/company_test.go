@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/dify-sso/dify-sso/pkg/audit"
+	"github.com/dify-sso/dify-sso/pkg/backup"
 	wire "github.com/dify-sso/dify-sso/pkg/control"
 	"github.com/dify-sso/dify-sso/pkg/fault"
 	"github.com/dify-sso/dify-sso/pkg/ownkeys"
@@ -177,6 +178,10 @@ type noKeys struct{}
 func (noKeys) RotateSecretKey(context.Context, audit.Actor) (ownkeys.Rotation, error) {
 	return ownkeys.Rotation{}, nil
 }
+func (noKeys) Snapshot(context.Context) (backup.Snapshot, error) {
+	return backup.Snapshot{}, errors.New("there is none")
+}
+
 func (noKeys) Bundle(context.Context) (operator.Bundle, error) {
 	return operator.Bundle{}, errors.New("there are none")
 }

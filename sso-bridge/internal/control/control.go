@@ -4,7 +4,9 @@ package control
 
 import (
 	"context"
+	"time"
 
+	"github.com/dify-sso/dify-sso/pkg/backup"
 	"github.com/dify-sso/dify-sso/pkg/control"
 	"github.com/dify-sso/dify-sso/pkg/ownkeys"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/login"
@@ -38,6 +40,7 @@ const (
 	opAttempt    = "attempt"
 	opSecretKey  = "rotate-secret-key"
 	opSealingKey = "rotate-sealing-key"
+	opSnapshot   = "snapshot"
 	opBundle     = "support-bundle"
 )
 
@@ -45,12 +48,17 @@ const (
 // 1 MiB, in which every character may be escaped twice.
 const maxConnection = 5 << 20
 
+// copyLimit bounds the copy of a database, which grows with it.
+const copyLimit = 10 * time.Minute
+
+var slow = control.Slow{opSnapshot: copyLimit}
+
 var large = control.Large{opCreate: maxConnection, opUpdate: maxConnection}
 
-// NewServer makes a server of the bridge's operations; Service, Operations and Large of d
+// NewServer makes a server of the bridge's operations; Service, Operations, Slow and Large of d
 // are filled in.
 func NewServer(as func(by control.Caller) operator.Operations, d control.Deps) (*control.Server, error) {
-	d.Service, d.Operations, d.Large = Service, operations(as), large
+	d.Service, d.Operations, d.Slow, d.Large = Service, operations(as), slow, large
 	return control.NewServer(d)
 }
 
@@ -86,6 +94,9 @@ func operations(as func(by control.Caller) operator.Operations) map[string]contr
 		opSealingKey: takes(as, func(o operator.Operations, ctx context.Context, _ none) (operator.SealingKey, error) {
 			return o.RotateSealingKey(ctx)
 		}),
+		opSnapshot: takes(as, func(o operator.Operations, ctx context.Context, _ none) (backup.Snapshot, error) {
+			return o.Snapshot(ctx)
+		}),
 		opBundle: takes(as, func(o operator.Operations, ctx context.Context, _ none) (operator.Bundle, error) {
 			return o.Bundle(ctx)
 		}),
@@ -105,7 +116,7 @@ var _ operator.Operations = Client{}
 // Connect greets the bridge that serves at the socket. It returns control.ErrNoService
 // when there is none.
 func Connect(ctx context.Context, path, version string) (Client, error) {
-	c, err := control.Connect(ctx, Service, path, version, nil)
+	c, err := control.Connect(ctx, Service, path, version, slow)
 	return Client{c}, err
 }
 
@@ -217,6 +228,11 @@ func (c Client) RotateSecretKey(ctx context.Context) (ownkeys.Rotation, error) {
 // RotateSealingKey implements operator.Operations.
 func (c Client) RotateSealingKey(ctx context.Context) (operator.SealingKey, error) {
 	return control.Call[operator.SealingKey](ctx, c.Client, opSealingKey, struct{}{})
+}
+
+// Snapshot implements operator.Operations.
+func (c Client) Snapshot(ctx context.Context) (backup.Snapshot, error) {
+	return control.Call[backup.Snapshot](ctx, c.Client, opSnapshot, struct{}{})
 }
 
 // Bundle implements operator.Operations.

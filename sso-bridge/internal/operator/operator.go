@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/dify-sso/dify-sso/pkg/audit"
+	"github.com/dify-sso/dify-sso/pkg/backup"
 	"github.com/dify-sso/dify-sso/pkg/ownkeys"
 	"github.com/dify-sso/dify-sso/pkg/seal"
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/connection"
@@ -46,6 +47,8 @@ type Operations interface {
 	// RotateSealingKey draws a new sealing key where the bridge keeps them itself, and seals
 	// everything anew with the first.
 	RotateSealingKey(ctx context.Context) (SealingKey, error)
+	// Snapshot copies the embedded installation aside, as it is at one moment.
+	Snapshot(ctx context.Context) (backup.Snapshot, error)
 	// Bundle gives what may be told to somebody who helps.
 	Bundle(ctx context.Context) (Bundle, error)
 }
@@ -75,6 +78,7 @@ type Logins interface {
 type Keys interface {
 	RotateSecretKey(ctx context.Context, by audit.Actor) (ownkeys.Rotation, error)
 	RotateSealingKey(ctx context.Context, by audit.Actor) (SealingKey, error)
+	Snapshot(ctx context.Context) (backup.Snapshot, error)
 	Bundle(ctx context.Context) (Bundle, error)
 }
 
@@ -240,6 +244,9 @@ func (s session) RotateSecretKey(ctx context.Context) (ownkeys.Rotation, error) 
 func (s session) RotateSealingKey(ctx context.Context) (SealingKey, error) {
 	return s.Keys.RotateSealingKey(ctx, s.by.Actor())
 }
+
+// Snapshot implements Operations.
+func (s session) Snapshot(ctx context.Context) (backup.Snapshot, error) { return s.Keys.Snapshot(ctx) }
 
 // Bundle implements Operations. What could not be counted is left out: a store that does
 // not answer is what a bundle is asked for.

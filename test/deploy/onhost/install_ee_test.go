@@ -110,3 +110,28 @@ func TestInstallOfTheEnterpriseEditionFromTheUnits(t *testing.T) {
 	h.stop(bridge, beside)
 	h.stop(core, serving)
 }
+
+// The bridge on a single host, without fleet.conf: core may be away for what its timers do.
+func TestTheTimersOfAnEmbeddedBridge(t *testing.T) {
+	box.Possible(t)
+	company, companyInner := process.Free(t, "127.0.0.1"), process.Free(t, "127.0.0.1")
+	h := newHost(t, map[string]string{
+		"/etc/dify-sso/sso-bridge.env": settings(t, "sso-bridge.env", "SSO_BRIDGE_PUBLIC_URL=https://sso.corp.example", "SSO_BRIDGE_PUBLIC_URL=http://"+company+"\nLISTEN="+company+"\nINNER_LISTEN="+companyInner,
+			"CONSOLE_API_URL=https://console.corp.example", "CONSOLE_API_URL=http://127.0.0.1:9") + "AUDIT_RETENTION_DAYS=400\n",
+	})
+	keys := filepath.Join(h.dir, "etc/dify-sso/keyset.json")
+	process.Do(t, nil, "", process.Program(t, "core"), "keyset", "new", "--keyset-file", keys)
+	for _, err := range []error{os.Chmod(keys, 0o640), os.Chown(keys, 0, sharedGroup)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	u := readUnit(t, "sso-bridge.service")
+	bridge := h.start(u)
+	prune := readUnit(t, "sso-bridge-audit-prune.service")
+	if out := h.run(prune, prune.one("ExecStart")); !strings.Contains(out, "audit events from before") {
+		t.Error(out)
+	}
+	h.backup(t, "sso-bridge")
+	h.stop(u, bridge)
+}

@@ -275,7 +275,7 @@ func TestInstallFromTheUnit(t *testing.T) {
 		if out := h.run(readUnit(t, "core-audit-prune.service"), readUnit(t, "core-audit-prune.service").one("ExecStart")); !strings.Contains(out, "audit events from before") {
 			t.Error(out)
 		}
-		h.backup(t)
+		h.backup(t, "core")
 	})
 
 	h.stop(u, core)
@@ -293,9 +293,9 @@ func TestInstallFromTheUnit(t *testing.T) {
 	h.stop(u, core)
 }
 
-// backup runs core-backup.service, whose command is a shell's, and brings the copy back.
-func (h *host) backup(t *testing.T) {
-	u := readUnit(t, "core-backup.service")
+// backup runs the unit that copies a service, whose command is a shell's, and brings the copy back.
+func (h *host) backup(t *testing.T, service string) {
+	u := readUnit(t, service+"-backup.service")
 	b := h.box(u)
 	for _, dir := range []string{"/usr/bin/sh", "/usr/bin/date"} {
 		b.Mounts = append(b.Mounts, box.Mount{From: dir, To: dir})
@@ -313,9 +313,9 @@ func (h *host) backup(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	made, err := filepath.Glob(filepath.Join(h.dir, "var/lib/dify-sso-backups/core-*.tar"))
+	made, err := filepath.Glob(filepath.Join(h.dir, "var/lib", u.all("StateDirectory")[1], service+"-*.tar"))
 	if err != nil || len(made) != 1 {
 		t.Fatalf("%q %v", made, err)
 	}
-	process.Do(t, nil, "", process.Program(t, "core"), "admin", "restore", "--from", made[0], "--data-dir", filepath.Join(t.TempDir(), "again"))
+	process.Do(t, nil, "", process.Program(t, service), "admin", "restore", "--from", made[0], "--data-dir", filepath.Join(t.TempDir(), "again"))
 }

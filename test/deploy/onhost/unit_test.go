@@ -97,7 +97,7 @@ func (u unitFile) environment(files map[string]string) (list []string) {
 	return list
 }
 
-var services = []string{"core.service", "sso-bridge.service", "core-backup.service", "core-audit-prune.service"}
+var services = []string{"core.service", "sso-bridge.service", "core-backup.service", "core-audit-prune.service", "sso-bridge-backup.service", "sso-bridge-audit-prune.service"}
 
 // exposure is the figure that systemd-analyze may give a unit: what is left is the network,
 // which a server needs.

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dify-sso/dify-sso/test/deploy/browser"
 	"github.com/dify-sso/dify-sso/test/deploy/visitor"
 )
 
@@ -212,12 +213,12 @@ type Company struct {
 	w    *World
 	p    *Person
 	code asked
-	b    *browser
+	b    *browser.Browser
 }
 
 // Company begins nothing yet.
 func (w *World) Company() *Company {
-	return &Company{w: w, p: &Person{Visitor: visitor.New(w.core.address, clients), w: w}, b: newBrowser()}
+	return &Company{w: w, p: &Person{Visitor: visitor.New(w.core.address, clients), w: w}, b: browser.New(clients)}
 }
 
 // Leave goes up to the provider's page.
@@ -225,21 +226,21 @@ func (s *Company) Leave(ctx context.Context) (err error) {
 	if s.code, err = s.p.early(ctx, s.w.label()); err != nil {
 		return err
 	}
-	if err := s.b.travel(ctx, http.MethodGet, s.w.core.address+"/device", nil); err != nil {
+	if err := s.b.Open(ctx, s.w.core.address+"/device"); err != nil {
 		return err
 	}
-	if err := s.b.submit(ctx, "/device", url.Values{"user_code": {s.code.UserCode}}); err != nil {
+	if err := s.b.Submit(ctx, "/device", url.Values{"user_code": {s.code.UserCode}}); err != nil {
 		return err
 	}
-	return s.b.click(ctx, "sso-initiate")
+	return s.b.Click(ctx, "sso-initiate")
 }
 
 // Return signs in there and allows the device.
 func (s *Company) Return(ctx context.Context) error {
-	if err := s.b.submit(ctx, "", url.Values{"person": {"alice"}}); err != nil {
+	if err := s.b.Submit(ctx, "", url.Values{"person": {"alice"}}); err != nil {
 		return err
 	}
-	return s.b.submit(ctx, "approve-external", nil)
+	return s.b.Submit(ctx, "approve-external", nil)
 }
 
 // Fetch takes the token, as soon as the client may ask again, and uses it.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -37,15 +38,17 @@ type stores struct {
 	lossy    bool     // Redis may forget a tombstone that it has acknowledged
 }
 
-// fleet is a number of replicas of core behind one address.
+// fleet is a number of replicas of one service behind one address.
 type fleet struct {
 	t        testing.TB
 	stores   stores
 	environ  []string
 	front    *front
+	inner    *front // before the second listeners; nil where nobody calls them
 	replicas []*replica
+	bridges  *fleet // of sso-bridge; nil in the Community Edition
 	apps     bool
-	sql      *pgxpool.Pool
+	sql      *pgxpool.Pool // to its database
 }
 
 // replica is one process.
@@ -67,29 +70,43 @@ func newFleet(t testing.TB, core string, s stores, unready time.Duration) *fleet
 		url, prefix := testserver.Redis(t)
 		s.redis = []string{"REDIS_URL=" + url, "REDIS_KEY_PREFIX=" + prefix}
 	}
-	f := &fleet{t: t, stores: s, front: newFront(t, unready)}
-	sealing := filepath.Join(t.TempDir(), "sealing.key")
-	var key [32]byte
-	_, _ = rand.Read(key[:])
-	if err := os.WriteFile(sealing, []byte("k1:"+base64.StdEncoding.EncodeToString(key[:])+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	f := &fleet{t: t, stores: s, front: newFront(t, "127.0.0.1", unready)}
 	f.environ = append([]string{
-		"DATABASE_URL=" + s.database, "DATABASE_MAX_CONNS=8", "SECRET_KEY=" + strings.Repeat("a secret key of a test ", 2), "SEALING_KEY_FILE=" + sealing,
+		"DATABASE_URL=" + s.database, "DATABASE_MAX_CONNS=8", "SECRET_KEY=" + strings.Repeat("a secret key of a test ", 2), "SEALING_KEY_FILE=" + sealingKey(t),
 		"CONSOLE_API_URL=" + f.front.address, "TRUSTED_PROXIES=127.0.0.1/32", "SHUTDOWN_DELAY=" + chartDelay.String(), "LOG_LEVEL=warn", limits,
 	}, s.redis...)
 	process.Do(t, f.environ, "", core, "migrate", "up")
 	process.Do(t, f.environ, ownerPassword+"\n", core, "admin", "create-owner", "--email", ownerEmail, "--name", "Ada", "--workspace", "Engines", "--password-file", "-")
-	few, err := pgxpool.ParseConfig(s.database)
+	f.sql = pool(t, s.database)
+	return f
+}
+
+// pool is for the questions of a test.
+func pool(t testing.TB, database string) *pgxpool.Pool {
+	t.Helper()
+	few, err := pgxpool.ParseConfig(database)
 	if err != nil {
 		t.Fatal(err)
 	}
 	few.MaxConns = 2
-	if f.sql, err = pgxpool.NewWithConfig(context.Background(), few); err != nil {
+	p, err := pgxpool.NewWithConfig(context.Background(), few)
+	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(f.sql.Close)
-	return f
+	t.Cleanup(p.Close)
+	return p
+}
+
+// sealingKey writes one.
+func sealingKey(t testing.TB) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "sealing.key")
+	var key [32]byte
+	_, _ = rand.Read(key[:])
+	if err := os.WriteFile(path, []byte("k1:"+base64.StdEncoding.EncodeToString(key[:])+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // importApps gives the workspace apps on the echo runtime.
@@ -104,32 +121,38 @@ func (f *fleet) importApps(core string) {
 }
 
 // serve starts a replica and waits until it is in the rotation.
-func (f *fleet) serve(core string) *replica {
+func (f *fleet) serve(program string) *replica {
 	f.t.Helper()
 	r := &replica{public: process.Free(f.t, "127.0.0.1"), inner: process.Free(f.t, "127.0.0.1")}
-	f.begin(r, core)
+	f.begin(r, program)
 	f.replicas = append(f.replicas, r)
 	return r
 }
 
-func (f *fleet) begin(r *replica, core string) {
+func (f *fleet) begin(r *replica, program string) {
 	f.t.Helper()
-	r.process = process.Start(f.t, append(f.environ, "LISTEN="+r.public, "INNER_LISTEN="+r.inner), core, "serve")
+	r.process = process.Start(f.t, append(f.environ, "LISTEN="+r.public, "INNER_LISTEN="+r.inner), program, "serve")
 	r.process.Until("http://" + r.inner + "/readyz")
 	f.front.add(r.public, r.inner)
-	f.inRotation(r.public)
+	if f.inner != nil {
+		f.inner.add(r.inner, r.inner)
+	}
+	until(f.t, "a replica to be in the rotation", func() bool { return f.serving(r) == all })
 }
 
-func (f *fleet) inRotation(public string) {
-	f.t.Helper()
-	until(f.t, "a replica to be in the rotation", func() bool {
-		for _, m := range f.front.rotation() {
-			if m == public {
-				return true
-			}
-		}
-		return false
-	})
+// How many of the fronts have a replica in their rotation.
+const (
+	none = iota
+	some
+	all
+)
+
+func (f *fleet) serving(r *replica) int {
+	in := slices.Contains(f.front.rotation(), r.public)
+	if f.inner == nil || in == slices.Contains(f.inner.rotation(), r.inner) {
+		return map[bool]int{false: none, true: all}[in]
+	}
+	return some
 }
 
 // retire ends a replica as an orchestrator does, and takes its exit for an answer.
@@ -152,15 +175,11 @@ func (f *fleet) kill(r *replica) {
 // gone waits until the front knows, and forgets the replica.
 func (f *fleet) gone(r *replica) {
 	f.t.Helper()
-	until(f.t, "a replica to leave the rotation", func() bool {
-		for _, m := range f.front.rotation() {
-			if m == r.public {
-				return false
-			}
-		}
-		return true
-	})
+	until(f.t, "a replica to leave the rotation", func() bool { return f.serving(r) == none })
 	f.front.remove(r.public)
+	if f.inner != nil {
+		f.inner.remove(r.inner)
+	}
 	for i, other := range f.replicas {
 		if other == r {
 			f.replicas = append(f.replicas[:i:i], f.replicas[i+1:]...)
@@ -192,6 +211,9 @@ func (f *fleet) state() string {
 		default:
 		}
 		text += fmt.Sprintf("%s says:\n%.4000s\n", r.public, r.process.Said)
+	}
+	if f.bridges != nil {
+		text += "the bridges:\n" + f.bridges.state()
 	}
 	return text
 }

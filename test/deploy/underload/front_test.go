@@ -33,7 +33,8 @@ const probeEvery = 250 * time.Millisecond
 // one whose readiness probe fails often enough; who is ready again comes back.
 type front struct {
 	t       testing.TB
-	address string // http://host:port
+	address string // http://host:port, as clients know it
+	listen  string // host:port
 	dir     string
 	nginx   *process.Process
 	unready time.Duration
@@ -51,7 +52,8 @@ type member struct {
 	failing       time.Time
 }
 
-func newFront(t testing.TB, unready time.Duration) *front {
+// newFront serves at a port of this machine, which clients know by the given name.
+func newFront(t testing.TB, name string, unready time.Duration) *front {
 	t.Helper()
 	binary, err := exec.LookPath("nginx")
 	if err != nil {
@@ -60,7 +62,8 @@ func newFront(t testing.TB, unready time.Duration) *front {
 	if err != nil {
 		testserver.Missing(t, "nginx", err)
 	}
-	f := &front{t: t, address: "http://" + process.Free(t, "127.0.0.1"), dir: t.TempDir(), unready: unready}
+	f := &front{t: t, listen: process.Free(t, "127.0.0.1"), dir: t.TempDir(), unready: unready}
+	f.address = "http://" + strings.Replace(f.listen, "127.0.0.1", name, 1)
 	built, _ := exec.Command(binary, "-V").CombinedOutput()
 	f.write(built, nil)
 	cmd := exec.Command(binary, "-p", f.dir, "-c", filepath.Join(f.dir, "nginx.conf"))
@@ -70,7 +73,7 @@ func newFront(t testing.TB, unready time.Duration) *front {
 		f.nginx.Signal(syscall.SIGTERM)
 		<-f.nginx.Ended
 	})
-	reachable(t, strings.TrimPrefix(f.address, "http://"))
+	reachable(t, f.listen)
 	done := make(chan struct{})
 	var looking sync.WaitGroup
 	looking.Go(func() {
@@ -207,7 +210,7 @@ func (f *front) write(built []byte, members []string) {
 		}
 		b.WriteString("keepalive 16;\n}\n")
 	}
-	fmt.Fprintf(&b, "server {\nlisten %s;\nlocation / {\n", strings.TrimPrefix(f.address, "http://"))
+	fmt.Fprintf(&b, "server {\nlisten %s;\nlocation / {\n", f.listen)
 	if len(members) > 0 {
 		b.WriteString(`proxy_pass http://core;
 proxy_http_version 1.1;

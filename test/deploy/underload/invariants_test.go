@@ -38,7 +38,23 @@ func (l *load) settled() {
 			l.violated("%s: %d", what, n)
 		}
 	}
+	if f.bridges != nil {
+		l.attempts()
+	}
 	l.rows()
+}
+
+// attempts looks at what the bridges have on record: of an attempt one success at most, and of a
+// login that its client has a token of at least one.
+func (l *load) attempts() {
+	const succeeded = `FROM sso_audit_events WHERE event = 'sso.attempt_succeeded'`
+	if n := l.f.bridges.count(`SELECT count(*) FROM (SELECT 1 ` + succeeded + ` GROUP BY fields::json->>'attempt' HAVING count(*) > 1) d`); n != 0 {
+		l.violated("attempts that succeeded twice: %d", n)
+	}
+	n, tokens := l.f.bridges.count(`SELECT count(*) `+succeeded), l.f.count(`SELECT count(*) FROM oauth_access_tokens WHERE prefix LIKE 'dfoe%'`)
+	if n < tokens {
+		l.violated("%d attempts succeeded, and people have %d tokens by them", n, tokens)
+	}
 }
 
 // everywhere asks one replica about all tokens.

@@ -45,6 +45,7 @@ const (
 	devices, manyDevices = 3, 12
 	bearers, manyBearers = 1, 4
 	streams, manyStreams = 2, 8
+	company, manyCompany = 1, 6
 )
 
 // transport keeps no connection.
@@ -61,7 +62,7 @@ func begin(t testing.TB, f *fleet) *load {
 		l.prepare(t)
 	}
 	for range sized(devices, manyDevices) {
-		l.clients.Go(func() { l.devices(newAttempts(l.record)) })
+		l.clients.Go(func() { l.repeated(newAttempts(l.record), "device", l.device) })
 	}
 	for range sized(bearers, manyBearers) {
 		l.clients.Go(func() { l.bearer(newAttempts(l.record)) })
@@ -69,6 +70,11 @@ func begin(t testing.TB, f *fleet) *load {
 	if l.chat != "" {
 		for range sized(streams, manyStreams) {
 			l.clients.Go(func() { l.runs(newAttempts(l.record)) })
+		}
+	}
+	if f.bridges != nil {
+		for range sized(company, manyCompany) {
+			l.clients.Go(func() { l.repeated(newAttempts(l.record), "company", l.company) })
 		}
 	}
 	l.steady(t, sized(1, 20))
@@ -130,7 +136,7 @@ func (l *load) steady(t testing.TB, logins int) {
 	}()
 	until(t, "the load to go on", func() bool {
 		for _, op := range operations {
-			if l.successes(op) == before[op] && (op != "run" || l.chat != "") {
+			if l.successes(op) == before[op] && l.does(op) {
 				return false
 			}
 		}
@@ -139,18 +145,29 @@ func (l *load) steady(t testing.TB, logins int) {
 	})
 }
 
+// does reports whether anybody does an operation.
+func (l *load) does(op string) bool {
+	switch op {
+	case "run":
+		return l.chat != ""
+	case "leave", "return", "allow":
+		return l.f.bridges != nil
+	}
+	return true
+}
+
 // over tells every client to stop after what it does, and waits for that.
 func (l *load) over() {
 	l.end()
 	l.clients.Wait()
 }
 
-// devices signs in and lets a device in, over and over; of its tokens the oldest ends.
-func (l *load) devices(a *attempts) {
+// repeated lets a device in, over and over; of its tokens the oldest ends.
+func (l *load) repeated(a *attempts, kind string, login func(a *attempts, v *visitor.Visitor, label string) (token string, ok bool)) {
 	var kept []string
 	for l.stop.Err() == nil {
-		v, label := visitor.New(l.f.front.address, transport()), fmt.Sprintf("device-%d", l.labels.Add(1))
-		_, ok := l.device(a, v, label)
+		v, label := visitor.New(l.f.front.address, transport()), fmt.Sprintf("%s-%d", kind, l.labels.Add(1))
+		_, ok := login(a, v, label)
 		l.login(ok)
 		if !ok {
 			time.Sleep(pause)
@@ -164,12 +181,20 @@ func (l *load) devices(a *attempts) {
 	}
 }
 
-// device is one login by RFC 8628: a code, a poll that finds it waiting, the approval in a
-// session of the console, and polls at the interval until the token is there and works.
+// device is one login by RFC 8628 of somebody with an account: a code, a poll that finds it
+// waiting, the approval in a session of the console, and polls at the interval until the token is
+// there and works.
 func (l *load) device(a *attempts, v *visitor.Visitor, label string) (token string, ok bool) {
 	if !a.do("sign-in", nil, func(ctx context.Context) error { return v.SignIn(ctx, ownerEmail, ownerPassword) }) {
 		return "", false
 	}
+	return l.granted(a, v, label, func(userCode string) bool {
+		return a.do("approve", nil, func(ctx context.Context) error { return v.Allow(ctx, userCode) })
+	})
+}
+
+// granted is the part of a login that the device sees, with a person who allows it meanwhile.
+func (l *load) granted(a *attempts, v *visitor.Visitor, label string, allow func(userCode string) bool) (token string, ok bool) {
 	var code visitor.Code
 	if !a.do("code", nil, func(ctx context.Context) (err error) { code, err = v.Begin(ctx, label); return err }) {
 		return "", false
@@ -193,7 +218,7 @@ func (l *load) device(a *attempts, v *visitor.Visitor, label string) (token stri
 			interval += 5 * time.Second // RFC 8628, section 3.5
 		}
 		if !approved {
-			if approved = a.do("approve", nil, func(ctx context.Context) error { return v.Allow(ctx, code.UserCode) }); !approved {
+			if approved = allow(code.UserCode); !approved {
 				return "", false
 			}
 		}

@@ -12,7 +12,7 @@ import (
 )
 
 // Operations, in the order of the report.
-var operations = []string{"sign-in", "code", "poll", "approve", "account", "list", "run", "logout", "dead"}
+var operations = []string{"sign-in", "code", "poll", "approve", "leave", "return", "allow", "account", "list", "run", "logout", "dead"}
 
 // tally is what was seen of one operation.
 type tally struct {

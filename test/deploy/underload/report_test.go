@@ -31,8 +31,9 @@ func write(t *testing.T, outcomes []*outcome) {
 
 // steps are what the report calls the operations.
 var steps = map[string]string{
-	"sign-in": "sign-in to the console", "code": "device code", "poll": "poll, pending and last", "approve": "approval", "account": "`GET /account` by bearer",
-	"list": "list of apps by bearer", "run": "streaming run", "logout": "revocation", "dead": "use after revocation",
+	"sign-in": "sign-in to the console", "code": "device code", "poll": "poll, pending and last", "approve": "approval",
+	"leave": "company: to the provider", "return": "company: back from it", "allow": "company: approval",
+	"account": "`GET /account` by bearer", "list": "list of apps by bearer", "run": "streaming run", "logout": "revocation", "dead": "use after revocation",
 }
 
 func report(outcomes []*outcome) []byte {
@@ -47,7 +48,7 @@ console sign-ins, device logins, bearer requests, streaming runs and revocations
 | Machine | %[2]d processors, %[3]s, shared by load, replicas and stores |
 | Versions | %[4]s, %[5]s, %[6]s, %[7]s |
 | Command | %[9]s on %[8]s |
-| Load of each scenario | %[10]d people who sign a device in over and over, %[11]d bearers, %[12]d streams of some three seconds each, one after another |
+| Load of each scenario | %[10]d people who sign a device in over and over, %[11]d bearers, %[12]d streams of some three seconds each, one after another; of the Enterprise Edition %[13]d people more, of a company |
 
 ## How it is counted
 
@@ -56,7 +57,7 @@ console sign-ins, device logins, bearer requests, streaming runs and revocations
   that could not be sent, and an idempotent one.
 - %[1]sSHUTDOWN_DELAY%[1]s is 5 s as in the chart, %[1]sSHUTDOWN_GRACE%[1]s its default of 20 s.
 - A client repeats what a standard lets it repeat: 503 and 429 with %[1]sRetry-After%[1]s, a connection that was refused, GET and DELETE (RFC 9110, section 9.2.2), and
-  a poll (RFC 8628, section 3.5) at its interval, which %[1]sslow_down%[1]s lengthens. Nothing else. Each repeat counts as *repeated*; what may not be repeated, or is
+  a poll (RFC 8628, section 3.5) at its interval, which %[1]sslow_down%[1]s lengthens; a person reloads a page that did not come. Nothing else. Each repeat counts as *repeated*; what may not be repeated, or is
   not done after two minutes, as *failed*.
 - *Longest* is the longest time that one client went from the first failed try of an operation to its next success.
 - A login is whole when its token works: sign-in, code, a poll that finds it pending, approval, polls, one call.
@@ -64,7 +65,7 @@ console sign-ins, device logins, bearer requests, streaming runs and revocations
   events of its minting or its end, or a request one audit event twice. Each token that a client was given worked on all replicas, each that it ended was
   refused by all of them, at the next request after the answer unless the section says otherwise.
 `, "`", runtime.NumCPU(), runtime.GOOS+"/"+runtime.GOARCH, runtime.Version(), said("redis-server", "--version"), postgres(), said("/usr/sbin/nginx", "-v"), time.Now().UTC().Format(time.DateOnly), command(),
-		sized(devices, manyDevices), sized(bearers, manyBearers), sized(streams, manyStreams))
+		sized(devices, manyDevices), sized(bearers, manyBearers), sized(streams, manyStreams), sized(company, manyCompany))
 	for _, o := range outcomes {
 		o.report(&b)
 	}

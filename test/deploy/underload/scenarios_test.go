@@ -3,6 +3,7 @@
 package underload
 
 import (
+	"fmt"
 	"os"
 	"slices"
 	"testing"
@@ -111,6 +112,23 @@ var planned = []scenario{
 		},
 	},
 	{
+		name: "OUT-05 a rolling restart of the Enterprise Edition", title: "Rolling restart of the Enterprise Edition", planned: true,
+		text: "Two replicas of core and two of sso-bridge, each before their public and their second listeners, on databases and prefixes of their own; besides the usual load, people " +
+			"without an account sign in by OpenID Connect at a provider for development. Each of the four is replaced: it gets SIGTERM, drains, and is started anew.",
+		run: func(t *testing.T, o *outcome) {
+			core, bridge, f := o.enterprise(t)
+			for range 2 {
+				f.bridges.retire(f.bridges.replicas[0])
+				f.bridges.serve(bridge)
+				o.load.steady(t, sized(1, 5))
+				f.retire(f.replicas[0])
+				f.serve(core)
+				o.load.steady(t, sized(1, 5))
+			}
+			o.say(fmt.Sprintf("Logins by company among them: %d.", o.load.successes("allow")))
+		},
+	},
+	{
 		name: "OUT-03 a rolling upgrade from the version before", title: "Rolling upgrade", planned: true,
 		text: "Two replicas of the version before serve. `core migrate up` of this version changes the schema under them, as the init container of the first new pod does; " +
 			"they go on. Then a new replica joins and an old one drains, twice. That version has no runs yet." +
@@ -185,6 +203,20 @@ var outages = []scenario{
 				f.serve(core)
 				o.load.steady(t, sized(1, 5))
 			}
+		},
+	},
+	{
+		name: "OUT-05 a bridge is killed", title: "A bridge is killed",
+		text: "SIGKILL of one of two replicas of sso-bridge in the Enterprise Edition; another one takes its place. What had been sent to it and was no GET is lost, and the person starts again.",
+		run: func(t *testing.T, o *outcome) {
+			_, bridge, f := o.enterprise(t)
+			for range sized(1, 2) {
+				f.bridges.kill(f.bridges.replicas[0])
+				o.load.steady(t, sized(1, 5)) // with one
+				f.bridges.serve(bridge)
+				o.load.steady(t, sized(1, 5))
+			}
+			o.say(fmt.Sprintf("Logins by company among them: %d.", o.load.successes("allow")))
 		},
 	},
 	{

@@ -85,7 +85,7 @@ func (o *outcome) report(b *bytes.Buffer) {
 	for _, fact := range o.facts {
 		fmt.Fprintf(b, "%s\n", fact)
 	}
-	fmt.Fprintf(b, "\n%d logins, **%d failed**. Answers of 5xx that no client may repeat: **%d**. A replica left the rotation unasked %d times.\n", l.logins.OK, l.logins.Failed, l.hard, l.f.front.losses())
+	fmt.Fprintf(b, "\n%d logins, **%d failed**. Answers of 5xx that no client may repeat: **%d**. A replica left the rotation unasked %d times.\n", l.logins.OK, l.logins.Failed, l.hard, o.losses)
 	if l.chat != "" {
 		fmt.Fprintf(b, "Runs without an end on record: %d.\n", o.unread)
 	}

@@ -29,6 +29,7 @@ type outcome struct {
 	load   *load
 	facts  []string // for the report
 	unread int      // runs without an end on record
+	losses int      // how often a replica left the rotation that nobody had told to end, before the test ended all
 }
 
 func (o *outcome) say(fact string) { o.facts = append(o.facts, fact) }
@@ -65,6 +66,10 @@ func (o *outcome) judge(t *testing.T) {
 	t.Helper()
 	l := o.load
 	l.over()
+	o.losses = l.f.front.losses()
+	if l.f.bridges != nil {
+		o.losses += l.f.bridges.front.losses()
+	}
 	l.settled()
 	o.unread = l.unfinished(o.cut)
 	if o.unread > o.cut {
@@ -72,6 +77,9 @@ func (o *outcome) judge(t *testing.T) {
 	}
 	_, failed := l.finished()
 	t.Log(l.record)
+	for _, why := range l.f.front.reasons() {
+		t.Log("a replica left the rotation unasked, and had said: " + why)
+	}
 	for _, v := range l.violations {
 		t.Errorf("violation: %s", v)
 	}

@@ -30,7 +30,7 @@ var rows = []archtest.Row{
 	{Package: "bundle", May: []string{"pkg/config"}},
 	{Package: "canon"},
 	{Package: "clientip"},
-	{Package: "command", May: []string{"pkg/config", "pkg/control", "pkg/datadir", "pkg/fault"}},
+	{Package: "command", May: []string{"pkg/backup", "pkg/config", "pkg/control", "pkg/datadir", "pkg/fault"}},
 	{Package: "config", May: []string{"pkg/secret"}},
 	{Package: "control", May: []string{"pkg/audit", "pkg/fault", "pkg/server", "pkg/wire"}},
 	{Package: "datadir"},

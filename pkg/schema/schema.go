@@ -163,9 +163,28 @@ func (m *Migrator) Fit(ctx context.Context, own bool) error {
 	return status.refused(status.Check())
 }
 
-// NotNewer refuses a schema that is newer than this binary, with ErrNewer. An older one may be
+// TryFile opens a copied database of SQLite as a start would, but changes nothing that lasts, and
+// has fits look at it. It returns ErrNewer and what fits returns. The file may be moved afterwards:
+// what SQLite keeps beside it is gone then.
+func TryFile(ctx context.Context, path string, migrator func(sqldb.DB) (*Migrator, error), fits func(db sqldb.DB) error) (err error) {
+	db, err := sqldb.OpenSQLite(ctx, path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	m, err := migrator(db)
+	if err != nil {
+		return err
+	}
+	if err := m.notNewer(ctx); err != nil {
+		return err
+	}
+	return fits(db)
+}
+
+// notNewer refuses a schema that is newer than this binary, with ErrNewer. An older one may be
 // put in place: the next start brings it up to date.
-func (m *Migrator) NotNewer(ctx context.Context) error {
+func (m *Migrator) notNewer(ctx context.Context) error {
 	status, err := m.Status(ctx)
 	if err != nil {
 		return err

@@ -83,6 +83,53 @@ func TestMigrations(t *testing.T) {
 	}
 }
 
+func TestTryFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "copy.db")
+	db, err := sqldb.OpenSQLite(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := migrator(t, db, newer, "versions").Up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	third := fstest.MapFS{"sqlite/00003_three.sql": step("three")}
+	for name, file := range newer {
+		third[name] = file
+	}
+	unfit := errors.New("unfit")
+	for name, tc := range map[string]struct {
+		files fstest.MapFS
+		says  error
+		want  error
+	}{
+		"of the same version":                          {newer, nil, nil},
+		"an older one is brought up by the next start": {third, nil, nil},
+		"a newer one":                                  {old, nil, schema.ErrNewer},
+		"one that does not fit":                        {newer, unfit, unfit},
+	} {
+		t.Run(name, func(t *testing.T) {
+			asked := false
+			err := schema.TryFile(t.Context(), path, func(db sqldb.DB) (*schema.Migrator, error) { return migrator(t, db, tc.files, "versions"), nil }, func(db sqldb.DB) error {
+				asked = true
+				var tables int
+				if err := db.QueryRow(t.Context(), `SELECT count(*) FROM sqlite_master WHERE name IN ('one', 'two', 'three')`).Scan(&tables); err != nil || tables != 2 {
+					t.Errorf("%d tables, %v", tables, err)
+				}
+				return tc.says
+			})
+			if !errors.Is(err, tc.want) || asked != !errors.Is(tc.want, schema.ErrNewer) {
+				t.Errorf("%v, asked %t", err, asked)
+			}
+			if left, _ := filepath.Glob(path + "-*"); len(left) > 0 {
+				t.Errorf("left beside it: %q", left)
+			}
+		})
+	}
+}
+
 func TestTwoServicesOnOneDatabase(t *testing.T) {
 	db := open(t)
 	one := migrator(t, db, old, "versions_one")

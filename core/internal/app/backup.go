@@ -17,6 +17,7 @@ import (
 	"github.com/dify-sso/dify-sso/pkg/backup"
 	"github.com/dify-sso/dify-sso/pkg/datadir"
 	"github.com/dify-sso/dify-sso/pkg/ownkeys"
+	"github.com/dify-sso/dify-sso/pkg/schema"
 	"github.com/dify-sso/dify-sso/pkg/sqldb"
 	"github.com/dify-sso/dify-sso/pkg/telemetry"
 )
@@ -58,7 +59,7 @@ func Restore(ctx context.Context, s *Settings, from io.Reader) (m backup.Manifes
 }
 
 // judgeCopy opens a copy aside, as a start would, and changes nothing that lasts.
-func judgeCopy(ctx context.Context, s *Settings, place string) (err error) {
+func judgeCopy(ctx context.Context, s *Settings, place string) error {
 	path := filepath.Join(place, DatabaseFile)
 	if err := sqldb.CheckSQLite(ctx, path); err != nil {
 		return errors.Join(backup.ErrNotABackup, err)
@@ -71,29 +72,18 @@ func judgeCopy(ctx context.Context, s *Settings, place string) (err error) {
 	if err != nil {
 		return err
 	}
-	db, err := sqldb.OpenSQLite(ctx, path)
-	if err != nil {
-		return err
-	}
-	// Closed before the file moves: what SQLite keeps beside it is gone then.
-	defer func() { err = errors.Join(err, db.Close()) }()
-	migrator, err := sqlstore.NewMigrator(db)
-	if err != nil {
-		return err
-	}
-	if err := migrator.NotNewer(ctx); err != nil {
-		return err
-	}
-	recorder, err := audit.NewRecorder(sqlstore.Audit(db), telemetry.NewLogger(io.Discard, 0, "json"))
-	if err != nil {
-		return err
-	}
-	in, err := installation.New(installation.Deps{
-		Store: sqlstore.Installation{DB: db}, Passwords: account.NewPasswords(s.PasswordMinLength), Recorder: recorder, Now: time.Now,
-		Sealing: k.sealing, CanaryKey: k.canary, CanaryKeyPrevious: k.former.canary,
+	return schema.TryFile(ctx, path, sqlstore.NewMigrator, func(db sqldb.DB) error {
+		recorder, err := audit.NewRecorder(sqlstore.Audit(db), telemetry.NewLogger(io.Discard, 0, "json"))
+		if err != nil {
+			return err
+		}
+		in, err := installation.New(installation.Deps{
+			Store: sqlstore.Installation{DB: db}, Passwords: account.NewPasswords(s.PasswordMinLength), Recorder: recorder, Now: time.Now,
+			Sealing: k.sealing, CanaryKey: k.canary, CanaryKeyPrevious: k.former.canary,
+		})
+		if err != nil {
+			return err
+		}
+		return in.Verify(ctx)
 	})
-	if err != nil {
-		return err
-	}
-	return in.Verify(ctx)
 }

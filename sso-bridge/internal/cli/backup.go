@@ -5,10 +5,8 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
+	"io"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,10 +16,16 @@ import (
 	"github.com/dify-sso/dify-sso/sso-bridge/internal/operator"
 )
 
+func (c *cli) copies() command.Copies {
+	return command.Copies{
+		Kind: app.Copies, Out: c.out, Stdin: c.Stdin, Stdout: c.Stdout, Terminal: c.Terminal,
+		What: "the bridge", After: "What was changed after that is as it was before: disable again what was disabled, then start the bridge.",
+	}
+}
+
 func (c *cli) backup() *cobra.Command {
-	var to string
-	cmd := c.out.On(&cobra.Command{
-		Use: "backup --to FILE", Short: "Copy everything that is kept in DATA_DIR, beside a running bridge", Args: command.NoArgs,
+	return c.copies().Backup(&cobra.Command{
+		Short: "Copy everything that is kept in DATA_DIR, beside a running bridge",
 		Long: `Copy the database, as it is at one moment, and the keys that lie beside it into one
 file of mode 0600. The bridge goes on meanwhile; logins under way are not in the copy. The
 file is the whole bridge, the signing keys of its SAML connections included: keep it as
@@ -33,38 +37,14 @@ is made DATA_DIR needs room for a second database.
 
 The key set (KEYSET_FILE) is not in it, nor are keys that you give yourself (SECRET_KEY,
 SEALING_KEY_FILE). With Postgres use pg_dump (docs/operating/backup.md).`,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if to == "" {
-				return command.Usage(errors.New("--to is required: a file, or - for standard output"))
-			}
-			if to == "-" && (c.Terminal || c.out.JSON()) {
-				return command.Usage(errors.New("--to - writes the copy itself to standard output: send it to a file or a program, without -o json"))
-			}
-			return c.operate(cmd, func(ctx context.Context, by operator.Operations) error {
-				s, err := by.Snapshot(ctx)
-				if err != nil {
-					return err
-				}
-				defer func() { _ = os.RemoveAll(s.Dir) }()
-				if to == "-" {
-					return app.Copies.Pack(c.Stdout, s)
-				}
-				made, err := app.Copies.PackInto(to, s)
-				if err != nil {
-					return fmt.Errorf("--to: %w", err)
-				}
-				return c.out.Print(made, "%s holds the bridge as of %s (%d bytes). Whoever has this file has the bridge.\n", to, made.MadeAt.Format(time.RFC3339), made.Size)
-			})
-		},
+	}, func(cmd *cobra.Command, do func(context.Context, func(context.Context) (backup.Snapshot, error)) error) error {
+		return c.operate(cmd, func(ctx context.Context, by operator.Operations) error { return do(ctx, by.Snapshot) })
 	})
-	cmd.Flags().StringVar(&to, "to", "", "file to write, or - for standard output")
-	return cmd
 }
 
 func (c *cli) restore() *cobra.Command {
-	var from string
-	cmd := c.out.On(&cobra.Command{
-		Use: "restore --from FILE", Short: "Bring a copy of \"sso-bridge admin backup\" back, into an empty DATA_DIR", Args: command.NoArgs,
+	return c.copies().Restore(&cobra.Command{
+		Short: "Bring a copy of \"sso-bridge admin backup\" back, into an empty DATA_DIR",
 		Long: `Bring back what "sso-bridge admin backup" has copied. DATA_DIR must be empty or missing;
 keys that you have put there may stay. Nothing is put in place before the copy was read to
 its end and its keys were found to fit its database.
@@ -74,38 +54,20 @@ its end and its keys were found to fit its database.
 
 A connection that was changed, disabled or deleted after the copy was made is as it was
 before: change it again, before the bridge serves where it was disabled or deleted.`,
-		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			if from == "" {
-				return command.Usage(errors.New("--from is required: a file, or - for standard input"))
-			}
-			s, err := c.databaseSettings(cmd)
-			if err != nil {
-				return err
-			}
-			if !s.Embedded() {
-				return backup.ErrNotEmbedded
-			}
-			in := c.Stdin
-			if from != "-" {
-				f, err := os.Open(from) //nolint:gosec // the operator names the file
-				if err != nil {
-					return fmt.Errorf("--from: %w", err)
-				}
-				defer func() { _ = f.Close() }()
-				in = f
-			}
-			release, err := app.LockData(cmd.Context(), s, strings.TrimPrefix(cmd.CommandPath(), app.Program+" "), 0)
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, release()) }()
-			m, err := app.Restore(cmd.Context(), s, in)
-			if err != nil {
-				return err
-			}
-			return c.out.Print(m, "%s holds the bridge as of %s. What was changed after that is as it was before: disable again what was disabled, then start the bridge.\n", s.DataDir, m.MadeAt.Format(time.RFC3339))
-		},
+	}, func(cmd *cobra.Command, from io.Reader) (m backup.Manifest, dir string, err error) {
+		s, err := c.databaseSettings(cmd)
+		if err != nil {
+			return m, "", err
+		}
+		if !s.Embedded() {
+			return m, "", backup.ErrNotEmbedded
+		}
+		release, err := app.LockData(cmd.Context(), s, strings.TrimPrefix(cmd.CommandPath(), app.Program+" "), 0)
+		if err != nil {
+			return m, "", err
+		}
+		defer func() { err = errors.Join(err, release()) }()
+		m, err = app.Restore(cmd.Context(), s, from)
+		return m, s.DataDir, err
 	})
-	cmd.Flags().StringVar(&from, "from", "", "file to read, or - for standard input")
-	return cmd
 }

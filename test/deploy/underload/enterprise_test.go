@@ -6,6 +6,7 @@ import (
 	"context"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -33,7 +34,7 @@ func (o *outcome) enterprise(t *testing.T) (core, bridge string, f *fleet) {
 	process.Do(t, nil, "", core, "keyset", "new", "--keyset-file", keys)
 	shared := []string{"KEYSET_FILE=" + keys, "CONSOLE_API_URL=" + f.front.address, "SSO_BRIDGE_PUBLIC_URL=" + f.bridges.front.address}
 	f.environ = append(append(f.environ, "ENTERPRISE_ENABLED=true", "SSO_BRIDGE_URL="+f.bridges.inner.address, limits+coreSSOLimits), shared...)
-	f.bridges.prepare(t, bridge, append(shared, "CORE_INNER_URL="+f.inner.address))
+	f.bridges.prepare(t, bridge, append(slices.Clone(shared), "CORE_INNER_URL="+f.inner.address))
 	for range 2 {
 		f.bridges.serve(bridge)
 		f.serve(core)
@@ -47,7 +48,7 @@ func (f *fleet) prepare(t *testing.T, bridge string, settings []string) {
 	t.Helper()
 	redis, prefix := testserver.Redis(t)
 	database := testserver.Postgres(t)
-	f.environ = append(settings,
+	f.environ = append(slices.Clone(settings),
 		"DATABASE_URL="+database, "DATABASE_MAX_CONNS=8", "REDIS_URL="+redis, "REDIS_KEY_PREFIX="+prefix,
 		"SECRET_KEY="+strings.Repeat("a secret key of a bridge ", 2), "SEALING_KEY_FILE="+sealingKey(t),
 		"TRUSTED_PROXIES=127.0.0.1/32", "SHUTDOWN_DELAY="+chartDelay.String(), "LOG_LEVEL=warn", "EGRESS_ALLOW=127.0.0.1", bridgeLimits)

@@ -18,6 +18,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/dify-sso/dify-sso/test/deploy/onhost/box"
 	"github.com/dify-sso/dify-sso/test/deploy/process"
@@ -165,7 +166,20 @@ func (s *stack) company(t *testing.T, way http.RoundTripper) {
 	const issuer, secret, person = "http://127.0.0.1:5005", "a secret of the client's own, 32 and more", "alice"
 	idp := box.Box{Root: t.TempDir(), User: 65532, Groups: []int{65532}, Net: s.net.Path(), Mounts: []box.Mount{{From: process.Program(t, "devidp"), To: "/devidp"}},
 		Argv: []string{"/devidp", "--listen", "127.0.0.1:5005", "--issuer", issuer, "--redirect-uri", "https://" + bridgeHost + "/sso/oidc/callback/dev"}, Env: []string{"DEVIDP_CLIENT_SECRET=" + secret}}
-	process.Run(t, s.command(idp))
+	provider := process.Run(t, s.command(idp))
+	for answers := false; !answers; time.Sleep(20 * time.Millisecond) {
+		select {
+		case <-provider.Ended:
+			t.Fatal(provider.Said)
+		case <-t.Context().Done():
+			t.Fatal("the provider does not answer")
+		default:
+		}
+		if r, err := (&http.Client{Transport: way}).Get(issuer + "/.well-known/openid-configuration"); err == nil {
+			answers = r.StatusCode == http.StatusOK
+			_ = r.Body.Close()
+		}
+	}
 	s.exec("sso-bridge", "id: dev\nname: Corp\npreset: generic-oidc\nintents: [device_flow]\noidc: { issuer: \""+issuer+"\", client_id: dify-sso, client_secret: \""+secret+"\" }\n",
 		"/sso-bridge", "connection", "create", "--file", "-")
 	s.exec("sso-bridge", "", "/sso-bridge", "connection", "enable", "dev", "--force", "--reason", "a provider for development")
